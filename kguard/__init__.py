@@ -1,0 +1,3 @@
+"""kguard: one command in place of four Kubernetes linters."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""`python -m kguard`."""
+
+from kguard.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From evidence to findings: catalogue, locate, places, merge, gate."""

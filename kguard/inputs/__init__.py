@@ -1,0 +1,1 @@
+"""From paths to staged objects: discover, split, index, stage."""

@@ -1,0 +1,562 @@
+"""The records that travel down the pipeline, from a source object to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from packaging.version import Version
+
+FieldPath = tuple[str | int, ...]
+"""Keys and list indexes from an object's root to a field: ("spec", "containers", 0, "image")."""
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """How bad a finding is, worst first; `unknown` is a rule whose tool has no severities."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+    UNKNOWN = "unknown"
+
+    @property
+    def rank(self) -> int:
+        """0 is worst. `unknown` sorts as medium, as the tables count it."""
+        return _RANKS[self]
+
+
+_RANKS = {
+    Severity.CRITICAL: 0,
+    Severity.HIGH: 1,
+    Severity.MEDIUM: 2,
+    Severity.UNKNOWN: 2,
+    Severity.LOW: 3,
+    Severity.INFO: 4,
+}
+
+
+class Precision(StrEnum):
+    """What a location's line is the line of."""
+
+    EXACT = "exact"
+    CONTAINER = "container"
+    OBJECT = "object"
+    TEMPLATE = "template"
+    FILE = "file"
+    UNKNOWN = "unknown"
+
+
+class RunState(StrEnum):
+    """How a tool's run went; anything but `ok` and `skipped-by-config` is incomplete."""
+
+    OK = "ok"
+    MISSING = "missing"
+    WRONG_VERSION = "wrong-version"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    UNREADABLE_OUTPUT = "unreadable-output"
+    DEGRADED = "degraded"
+    SKIPPED = "skipped-by-config"
+
+    @property
+    def complete(self) -> bool:
+        return self in (RunState.OK, RunState.SKIPPED)
+
+
+class FileState(StrEnum):
+    """What became of a file below the sources; every file has exactly one."""
+
+    SCANNED = "scanned"
+    TEMPLATE = "template"
+    RENDERED_ELSEWHERE = "rendered-elsewhere"
+    NOT_KUBERNETES = "not-kubernetes"
+    UNREADABLE = "unreadable"
+    IGNORED = "ignored"
+
+
+class BundleKind(StrEnum):
+    PLAIN = "plain"
+    HELM = "helm"
+    KUSTOMIZE = "kustomize"
+
+
+class BundleState(StrEnum):
+    PLAIN = "plain"
+    RENDERED = "rendered"
+    FAILED = "failed"
+
+
+class Splitting(Enum):
+    """How a tool's input may be split over processes without changing what it finds."""
+
+    OBJECT = "object"
+    """Every object is judged alone, but for the adapter's `context_kinds`."""
+    FOLDER = "folder"
+    """Objects of one folder are judged together."""
+    BUNDLE = "bundle"
+    """Objects of one bundle are judged together."""
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ObjectRef:
+    """The identity that Kubernetes gives an object."""
+
+    group: str
+    """"" for the core group."""
+    version: str
+    kind: str
+    namespace: str | None
+    """None when the manifest names none; kguard invents no namespace."""
+    name: str
+    """"" for an object with `generateName` only."""
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """(group, kind, namespace, name): the same object in another API version is the same object."""
+        return (self.group, self.kind, self.namespace or "", self.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Lines of a file, 1-based, both ends included."""
+
+    line: int
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an object stands in the user's files."""
+
+    path: str
+    """Relative to the working directory, forward slashes; `-` for stdin."""
+    document: int
+    """1-based, counting every document of the file, empty ones too."""
+    item: int | None
+    """1-based position in a List, None outside one."""
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KubeObject:
+    """One Kubernetes object, with the very bytes that the tools read. Compared by identity: an object is itself, not its name."""
+
+    bundle: str
+    """Id of the bundle that it is deployed with."""
+    staged: str
+    """Path of its staged file below the bundle's tree, unique in the bundle, forward slashes."""
+    ref: ObjectRef
+    origin: Origin
+    text: bytes
+    """The staged file's content: the document's own bytes, or a List item written anew."""
+    item_spans: Mapping[FieldPath, Span] | None = None
+    """Source lines by field path for a List item, whose staged lines say nothing about its source; None: source line =
+    staged line + origin.span.line - 1."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Unique in a run, and the order in which objects are reported."""
+        return (self.bundle, self.staged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container of an object's pod spec."""
+
+    name: str
+    """Its name; `containers[1]` where it has none or shares it with a sibling."""
+    path: FieldPath
+    init: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObjectIndex:
+    """What can be looked up in one object: values, lines and containers."""
+
+    value: Mapping[str, Any]
+    """Plain dicts, lists and scalars; anchors and merge keys resolved."""
+    spans: Mapping[FieldPath, Span]
+    """Lines in the source file, for every mapping value, sequence item and key that stands there."""
+    staged_spans: Mapping[FieldPath, Span]
+    """The same in the staged file."""
+    pod: FieldPath | None
+    """Path of the pod spec, None for objects without one."""
+    containers: tuple[Container, ...]
+    """Init containers first, as they stand in the pod spec; ephemeral containers last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputProblem:
+    """Something that looks like a manifest and could not be read, so the run's `inputs` are incomplete."""
+
+    path: str
+    document: int | None
+    line: int | None
+    message: str
+    """One line: why, and what became of the rest of the file."""
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}, line {self.line}"
+        return f"{where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """One file below the sources and what became of it."""
+
+    path: str
+    state: FileState
+    objects: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Objects that are deployed together; checks that look across objects see one bundle, never two."""
+
+    id: str
+    kind: BundleKind
+    path: str
+    state: BundleState
+    objects: tuple[KubeObject, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Everything found below the sources."""
+
+    sources: tuple[str, ...]
+    bundles: tuple[Bundle, ...]
+    files: tuple[InputFile, ...]
+    problems: tuple[InputProblem, ...]
+
+    @property
+    def objects(self) -> tuple[KubeObject, ...]:
+        return tuple(obj for bundle in self.bundles for obj in bundle.objects)
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedFile:
+    """One file of a part; it holds exactly one object."""
+
+    path: str
+    """Below the part's root, forward slashes."""
+    ref: ObjectRef
+    context: bool = False
+    """Here only because other objects are judged by it; its own evidence comes from another part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePart:
+    """A folder with the objects that one process shall read."""
+
+    id: str
+    bundle: str
+    root: Path
+    """Absolute."""
+    files: tuple[StagedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A process to run: no shell, a clean environment, an own HOME and an own empty working directory."""
+
+    argv: tuple[str, ...]
+    """argv[0] is the tool's name; the runner puts the program's path there."""
+    part: StagePart | None = None
+    """What it reads; None for version commands."""
+    env: Mapping[str, str] = MappingProxyType({})
+    """Added to the clean environment."""
+    files: Mapping[str, bytes] = MappingProxyType({})
+    """Written into the working directory before the start (configuration), by relative path, so that `plan` stays pure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a process did. A non-zero exit is data."""
+
+    command: Command
+    exit_code: int | None
+    """None when it did not start, was killed by a signal, or was stopped."""
+    stdout: bytes
+    stderr: bytes
+    failure: RunState | None = None
+    """MISSING (did not start), TIMED_OUT or FAILED (signal, output beyond the cap) - known without looking at the output."""
+    reason: str | None = None
+    """The sentence for `failure`."""
+    seconds: float = 0.0
+    cpu_seconds: float | None = None
+    """User and system time of the process and the children it waited for."""
+    peak_memory_bytes: int | None = None
+    """None when the process was gone before a sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectHint:
+    """What a tool says about which object it means: a staged file, or an identity, or both."""
+
+    staged: str | None = None
+    """Path below the part's root, forward slashes."""
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One thing that one tool said about one place; the hints are the tool's, nothing is resolved yet."""
+
+    tool: str
+    rule: str
+    """The tool's id in its newest form (KSV-0017)."""
+    title: str
+    native_severity: str | None
+    """The tool's own word; None where the tool has no severities."""
+    message: str
+    url: str | None
+    object: ObjectHint
+    container: str | None = None
+    """Name of the container that the tool names."""
+    path: FieldPath | None = None
+    """Field that the tool names, from the root of the object hinted at (or of `path_object`)."""
+    lines: Span | None = None
+    """Lines in the staged file."""
+    value: str | None = None
+    """What the message quotes to tell this fault from its siblings: a capability, a variable, a key, a volume."""
+    inner_rule: str | None = None
+    """The rule inside a control (kubescape)."""
+    path_object: ObjectHint | None = None
+    """The object that `path` runs through, where it is not `object` (kubescape's RBAC subjects)."""
+    related: tuple[ObjectHint, ...] = ()
+    """Further objects that the tool names (kubescape: binding and role)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """An object that a tool should have read and did not."""
+
+    object: ObjectHint
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What one process printed, as records."""
+
+    records: int
+    """What the tool printed, counted as the tool counts: kubescape prints one record per resource and control."""
+    evidence: tuple[Evidence, ...]
+    seen: frozenset[ObjectHint] | None
+    """Objects that the tool proves to have read; None where it cannot tell."""
+    unread: tuple[Unread, ...] = ()
+    """Objects that the tool says it could not read."""
+    rules: frozenset[str] | None = None
+    """Ids of the rules that were on, from the output; None where the output does not tell."""
+    complaints: tuple[str, ...] = ()
+    """What the tool warned of; no times, no stage paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSet:
+    """The rules that a run has on, as far as they are known before it."""
+
+    source: str
+    """Where they come from: `built into kube-linter 0.8.3`, `regolibrary 2.0.1: nsa, mitre, cis-v1.23-t1.0.1`."""
+    ids: frozenset[str] | None = None
+    """None: not known before the run."""
+    kinds: frozenset[str] | None = None
+    """Kinds that any active rule looks at, as `group/version/Kind` (`/v1/Pod` for the core group), each part may be `*`; None:
+    every kind. Objects of other kinds are out of scope, not unread."""
+    digest: str | None = None
+    """sha256 of the rule files; None for built-in rules."""
+    problem: str | None = None
+    """Why there are no usable rules (a missing library, an unknown framework): the tool is not run, and the run is degraded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectCounts:
+    """staged = read + out of scope + unread, wherever `read` is known."""
+
+    staged: int = 0
+    read: int | None = None
+    out_of_scope: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadObject:
+    path: str
+    document: int
+    object: ObjectRef
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """That a tool was asked, and how it went; always one per tool that kguard knows."""
+
+    name: str
+    state: RunState
+    version: Version | None = None
+    reason: str | None = None
+    """One sentence, None only for `ok`: why the state, and what next."""
+    program: str | None = None
+    exit_codes: tuple[int | None, ...] = ()
+    seconds: float | None = None
+    """From the start of its first process to the end of its last."""
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    processes: int = 0
+    rules: RuleSet | None = None
+    objects: ObjectCounts = ObjectCounts()
+    unread: tuple[UnreadObject, ...] = ()
+    records: int = 0
+    evidence: int = 0
+    complaints: tuple[str, ...] = ()
+
+
+# -- findings ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """Evidence with its hints resolved against the stage; the object it belongs to is decided, the finding is not."""
+
+    evidence: Evidence
+    object: KubeObject
+    container: Container | None
+    path: FieldPath | None
+    """The field named by the tool, through `path_object`."""
+    path_object: KubeObject
+    """The object that `path` runs through; mostly `object`."""
+    related: tuple[KubeObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    path: str
+    line: int | None
+    end_line: int | None
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    name: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """The field to change; `value` None where the value is the author's to choose."""
+
+    path: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What one tool said, inside a finding; the same evidence may stand in several findings."""
+
+    tool: str
+    rule: str
+    title: str
+    native_severity: str | None
+    message: str
+    """Masked: no value of a Secret or of an environment variable."""
+    url: str | None
+    object: ObjectRef | None
+    """The object that the tool named, where it is not the finding's."""
+    container: str | None
+    why_merged: str
+    located: int | None
+    """How many places were taken from the manifest because the tool named none; None when it named one."""
+    location: Location | None
+    """Where the tool itself pointed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """The manifest lines around a finding; Secrets and environment values are masked."""
+
+    line: int
+    """Number of the first line."""
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One real fault: control + object + container + discriminator, with what every tool said about it."""
+
+    fingerprint: str
+    control: str
+    title: str
+    severity: Severity
+    category: str
+    gated: bool
+    """False for what is outside the gate: unproven evidence and faults that a wider finding includes."""
+    bundle: str
+    object: ObjectRef
+    container: str | None
+    discriminator: str | None
+    location: Location
+    places: tuple[Location, ...]
+    tools: tuple[str, ...]
+    evidence: tuple[Statement, ...]
+    related: tuple[str, ...]
+    """Fingerprints of findings that overlap without being the same."""
+    remediation: str
+    fix: Fix | None
+    references: tuple[Reference, ...]
+    excerpt: Excerpt | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The exit code and the sentence that explains it."""
+
+    exit_code: int
+    reason: str
+    failing: int
+    """Findings at or above the bar."""
+    incomplete: tuple[str, ...]
+    """Tools, or `inputs`, that did not look at everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that a run found out; every format renders this and nothing else."""
+
+    version: str
+    started: str
+    """RFC 3339, UTC."""
+    seconds: float
+    command: tuple[str, ...]
+    profile: str
+    frameworks: tuple[str, ...]
+    severity_rule: str
+    fail_on: str
+    allow_incomplete: tuple[str, ...]
+    gate: Gate
+    tools: tuple[ToolRun, ...]
+    inventory: Inventory
+    findings: tuple[Finding, ...]

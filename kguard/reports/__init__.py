@@ -1,0 +1,1 @@
+"""From a report object to text, one module per format."""

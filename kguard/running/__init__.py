@@ -1,0 +1,1 @@
+"""From staged objects to what the tools said: contract, plan, process, account."""

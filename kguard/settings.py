@@ -1,0 +1,45 @@
+"""What a run was asked to do, resolved once from the flags and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from kguard.model import Severity
+
+DEFAULT_FRAMEWORKS = ("nsa", "mitre", "cis")
+
+
+class Profile(StrEnum):
+    """Which rules of each tool are on; the table stands in the README."""
+
+    DEFAULT = "default"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one scan."""
+
+    tools: tuple[str, ...] | None = None
+    """Names of the tools to run; None means every tool that kguard knows. The others are `skipped-by-config`."""
+    profile: Profile = Profile.DEFAULT
+    frameworks: tuple[str, ...] = DEFAULT_FRAMEWORKS
+    """kubescape's frameworks: names, `cis` for the newest plain `cis-v*`, `all` for every one of the library."""
+    fail_on: Severity | None = Severity.HIGH
+    """The bar of the gate; None is `never`."""
+    allow_incomplete: frozenset[str] = frozenset()
+    """Tool names, or `inputs`, that may be incomplete without failing the gate."""
+    tool_paths: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    """Programs given by --tool-path; the others are looked up on PATH."""
+    rules: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    """Folders of rule files given by --rules, by tool name (kubescape's artifacts)."""
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """How many tool processes may run side by side."""
+    timeout: float = 300.0
+    """Seconds that one process may take."""
+    severity_rule: str = "catalogue"

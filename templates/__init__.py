@@ -1,0 +1,1 @@
+"""Templates of the reports, shipped as kguard.templates."""
