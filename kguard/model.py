@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,10 @@ from packaging.version import Version
 
 FieldPath = tuple[str | int, ...]
 """Keys and list indexes from an object's root to a field: ("spec", "containers", 0, "image")."""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -284,9 +288,9 @@ class Command:
     """argv[0] is the tool's name; the runner puts the program's path there."""
     part: StagePart | None = None
     """What it reads; None for version commands."""
-    env: Mapping[str, str] = MappingProxyType({})
+    env: Mapping[str, str] = field(default_factory=_nothing)
     """Added to the clean environment."""
-    files: Mapping[str, bytes] = MappingProxyType({})
+    files: Mapping[str, bytes] = field(default_factory=_nothing)
     """Written into the working directory before the start (configuration), by relative path, so that `plan` stays pure."""
 
 
