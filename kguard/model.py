@@ -168,9 +168,11 @@ class KubeObject:
     origin: Origin
     text: bytes
     """The staged file's content: the document's own bytes, or a List item written anew."""
+    text_line: int | None
+    """Line of the source file on which `text` starts, so that source line = staged line + text_line - 1; None for a List item,
+    whose staged lines say nothing about its source."""
     item_spans: Mapping[FieldPath, Span] | None = None
-    """Source lines by field path for a List item, whose staged lines say nothing about its source; None: source line =
-    staged line + origin.span.line - 1."""
+    """Source lines by field path, for a List item."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -1,0 +1,46 @@
+"""The command line: where arguments come in, and where every way to end becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+
+from kguard import __version__
+from kguard.errors import ExitCode, KguardError
+
+
+def main() -> None:
+    """Entry point of the `kguard` command."""
+    from kguard.cli.app import app
+
+    app(prog_name="kguard")
+
+
+def guarded(command: Callable[[], ExitCode]) -> int:
+    """Run a command to its exit code; expected ends become `error: ...` on stderr, anything else a bug report."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return int(code)
+    except KguardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: no report was written.", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output (`| head`) has left: nobody can be told, and the verdict was not delivered
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.INCOMPLETE)
+    except Exception:
+        traceback.print_exc()
+        again = shlex.join(["kguard", *sys.argv[1:]])
+        print(
+            f"\nerror: this is a bug in kguard {__version__}. Please report it with the lines above, the command\n"
+            f"       {again}\n       and the files that it read. Exit {int(ExitCode.BUG)}.",
+            file=sys.stderr,
+        )
+        return int(ExitCode.BUG)

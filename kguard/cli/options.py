@@ -1,0 +1,68 @@
+"""The values of flags: text from the command line or the environment to settings, with the nearest valid word in every error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+
+from kguard.errors import UsageError
+from kguard.model import Severity
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """The words of a comma-separated list."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def choice(flag: str, value: str, valid: Collection[str]) -> str:
+    """`value`, if it is one of `valid`; otherwise a UsageError with the nearest valid word."""
+    if value in valid:
+        return value
+    near = get_close_matches(value, sorted(valid), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(sorted(valid))}."
+    raise UsageError(f"{flag}: {value!r} is not known; {hint}")
+
+
+def tools(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:
+    """`a,b` runs these tools; `+c,-d` adds to and takes away from all of them. None: every tool."""
+    given = words(text)
+    if not given:
+        return None
+    signed = [word for word in given if word[0] in "+-"]
+    if signed and len(signed) != len(given):
+        raise UsageError(f"--tools {text}: either name the tools to run (a,b) or change the set (+c,-d), not both.")
+    names = {choice("--tools", word.lstrip("+-"), known) for word in given}
+    if signed:
+        dropped = {word[1:] for word in signed if word[0] == "-"}
+        names = {name for name in known if name not in dropped}
+    if not names:
+        raise UsageError(f"--tools {text} leaves no tool to run.")
+    return tuple(name for name in known if name in names)
+
+
+def allow_incomplete(text: str | None, known: Sequence[str]) -> frozenset[str]:
+    """Tool names and `inputs`."""
+    return frozenset(choice("--allow-incomplete", word, (*known, "inputs")) for word in words(text))
+
+
+def severity_bar(text: str) -> Severity | None:
+    """The bar of the gate; None is `never`."""
+    valid = [severity.value for severity in Severity if severity is not Severity.UNKNOWN]
+    word = choice("--fail-on", text.lower(), (*valid, "never"))
+    return None if word == "never" else Severity(word)
+
+
+def named_paths(flag: str, pairs: Sequence[str], known: Sequence[str], *, folder: bool) -> Mapping[str, Path]:
+    """`NAME=PATH` pairs by tool name; each path exists and is what it should be."""
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not equals or not path:
+            raise UsageError(f"{flag} {pair}: write it as NAME=PATH, for example {flag} kubescape=PATH.")
+        choice(flag, name, known)
+        found[name] = Path(path).absolute()
+        if not (found[name].is_dir() if folder else found[name].is_file()):
+            raise UsageError(f"{flag} {pair}: there is no such {'folder' if folder else 'file'}.")
+    return MappingProxyType(found)

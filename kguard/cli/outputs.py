@@ -1,0 +1,110 @@
+"""Where reports go: which format to which file, and the writing of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kguard.cli.options import choice
+from kguard.errors import UsageError
+from kguard.model import Report
+from kguard.reports import FORMATS, Terminal, render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One report to write."""
+
+    format: str
+    path: Path | None
+    """None: stdout."""
+
+
+def resolve(formats: Sequence[str], files: Sequence[str]) -> tuple[Output, ...]:
+    """Pair `-f` and `-o`: as many of both go together in order; files alone take their format from their names; formats alone
+    go to stdout.
+
+    Raises UsageError before any tool runs: for an unknown format, a name that tells no format, a folder that is not there.
+    """
+    for name in formats:
+        choice("--format", name, sorted(FORMATS))
+    if not files:
+        if len(formats) > 1:
+            raise UsageError("several --format need an --output each: only one report fits on stdout.")
+        return tuple(Output(format=name, path=None) for name in formats)
+    if formats and len(formats) != len(files):
+        raise UsageError(
+            f"{len(formats)} --format and {len(files)} --output: give one --format for each --output, or none."
+        )
+    names = formats or [_format_of(file) for file in files]
+    return tuple(Output(format=name, path=_target(file)) for name, file in zip(names, files, strict=True))
+
+
+def _format_of(file: str) -> str:
+    suffix = Path(file).suffix.lower()
+    for name, form in FORMATS.items():
+        if suffix in form.suffixes:
+            return name
+    known = ", ".join(sorted(suffix for form in FORMATS.values() for suffix in form.suffixes))
+    raise UsageError(f"--output {file}: the name does not tell the format ({known}); say it with --format.")
+
+
+def _target(file: str) -> Path | None:
+    if file == "-":
+        return None
+    path = Path(file)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--output {file}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise UsageError(f"--output {file} is a folder; name a file in it.")
+    return path
+
+
+def write(report: Report, outputs: Sequence[Output], *, every_row: bool) -> None:
+    """Render and write each report; files appear whole or not at all."""
+    for output in outputs:
+        if output.path is None:
+            sys.stdout.write(render(report, output.format, terminal(every_row=every_row)))
+        else:
+            _replace(output.path, render(report, output.format, Terminal(every_row=True)))
+
+
+def terminal(*, every_row: bool) -> Terminal:
+    """How the terminal table looks on this stdout: no colour and no cut names when it is piped."""
+    on_terminal = sys.stdout.isatty()
+    return Terminal(
+        width=os.get_terminal_size().columns if on_terminal else None,
+        colour=on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        every_row=every_row,
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the target and rename, so that a reader never meets half a report."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}. The run is done, but this report is not there."
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+ProgressCallback = Callable[[object], None]

@@ -1,0 +1,322 @@
+"""The parity check: kguard's evidence equals what each tool finds natively, as a set of (rule, object, container).
+
+`python tests/parity.py FOLDER...` copies the files that kguard calls plain into an empty folder, runs each tool over it by hand
+with the same configuration, reads the raw output with code of its own, and prints what kguard lacks and what it has too many,
+over the objects that the native run read. Both must be 0; otherwise the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kguard.inputs.objects import index
+from kguard.model import Container, FileState, KubeObject, Located, RunState, StagePart
+from kguard.running.contract import Adapter, load_adapters
+from kguard.scan import Gathered, gather
+from kguard.settings import Profile, Settings
+
+Key = tuple[str, ...]
+"""Rule, what identifies the object, container ("" for none)."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """What a tool printed when it was run by hand."""
+
+    keys: frozenset[Key]
+    read: Callable[[KubeObject], bool]
+    """Did the native run read this object?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A line of the table: one tool over one folder."""
+
+    tool: str
+    folder: str
+    state: str
+    native: int | None = None
+    """None: the tool dies natively."""
+    missing: frozenset[Key] = frozenset()
+    extra: frozenset[Key] = frozenset()
+    told: bool = True
+    """A tool that dies natively: kguard says so in the run's state and in the gate."""
+
+    @property
+    def right(self) -> bool:
+        return self.told and not self.missing and not self.extra
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder as kguard sees it, addressed as native output does: by file, line and name."""
+
+    root: Path
+    objects: tuple[KubeObject, ...]
+
+    def file(self, obj: KubeObject) -> str:
+        return os.path.relpath(obj.origin.path, self.root)
+
+    def at(self, file: str, line: int) -> KubeObject | None:
+        """The object that stands at a line of a file."""
+        for obj in self.objects:
+            if self.file(obj) == file and obj.origin.span.line <= line <= obj.origin.span.end_line:
+                return obj
+        return None
+
+    def container_at(self, obj: KubeObject, line: int) -> str:
+        spans = index(obj).spans
+        for container in index(obj).containers:
+            span = spans.get(container.path)
+            if span and span.line <= line <= span.end_line:
+                return container.name
+        return ""
+
+
+def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
+    """Scan a folder with kguard, then with each tool by hand."""
+    gathered = gather((str(root),), settings)
+    folder = Folder(root, gathered.inventory.objects)
+    with tempfile.TemporaryDirectory(prefix="parity-") as name:
+        plain = Path(name) / "plain"
+        for file in gathered.inventory.files:
+            if file.state is FileState.SCANNED:
+                target = plain / os.path.relpath(file.path, root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.path, target)
+        for adapter in load_adapters():
+            yield _verdict(adapter, gathered, folder, plain, settings)
+
+
+def _verdict(adapter: Adapter, gathered: Gathered, folder: Folder, plain: Path, settings: Settings) -> Verdict:
+    run = next(result.run for result in gathered.results if result.run.name == adapter.name)
+    if run.state in (RunState.MISSING, RunState.SKIPPED):
+        return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=False)
+    raw = _by_hand(adapter, plain, settings)
+    if raw is None:
+        told = run.state is RunState.FAILED
+        return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=told)
+    native = NATIVE[adapter.name](raw, folder, plain)
+    own = {item: own_key(item, folder) for item in gathered.located if item.evidence.tool == adapter.name}
+    return Verdict(
+        tool=adapter.name,
+        folder=folder.root.name,
+        state=run.state,
+        native=len(native.keys),
+        missing=native.keys - frozenset(own.values()),
+        extra=frozenset(key for item, key in own.items() if native.read(item.object)) - native.keys,
+    )
+
+
+def _by_hand(adapter: Adapter, plain: Path, settings: Settings) -> subprocess.CompletedProcess[bytes] | None:
+    """Run the tool with the command that the adapter plans, over the plain copy; None when it dies."""
+    part = StagePart(id="native", bundle="native", root=plain, files=())
+    command = adapter.plan(part, settings, adapter.rules(settings, None))
+    program = settings.tool_paths.get(adapter.name) or shutil.which(adapter.name)
+    with tempfile.TemporaryDirectory(prefix="parity-") as cwd:
+        for name, content in command.files.items():
+            (Path(cwd) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(cwd) / name).write_bytes(content)
+        env = {"PATH": os.defpath, "HOME": cwd, "KUBECONFIG": f"{cwd}/none", **command.env}
+        done = subprocess.run(
+            [str(program), *command.argv[1:]],
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    return None if done.returncode and not done.stdout and b"no resources found to scan" not in done.stderr else done
+
+
+# -- the raw output of each tool, read without kguard's adapters ----------------------------------------------------------
+
+
+def _kube_linter(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    reports: list[Json] = (json.loads(done.stdout)["Reports"] or []) if done.stdout else []
+    keys: set[Key] = set()
+    for report in reports:
+        file = os.path.relpath(report["Object"]["Metadata"]["FilePath"], plain)
+        ref = report["Object"]["K8sObject"]
+        found = re.search(r'[Cc]ontainer "?([^\s"]+)"?', report["Diagnostic"]["Message"])
+        names = {
+            container.name
+            for obj in folder.objects
+            if folder.file(obj) == file and obj.ref.name == ref["Name"]
+            for container in index(obj).containers
+        }
+        container = found[1] if found and found[1] in names else ""
+        kind = ref["GroupVersionKind"]["Kind"]
+        keys.add((report["Check"], file, kind, ref["Namespace"], ref["Name"], container))
+    spoke = {key[1:5] for key in keys}
+    # -v names the files in which something failed to load; of their objects only those that it speaks of were read for sure
+    failed = set(re.findall(rf"failed to load object from {re.escape(str(plain))}/(.+?): ", done.stderr.decode()))
+
+    def read(obj: KubeObject) -> bool:
+        file = folder.file(obj)
+        if not file.lower().endswith((".yaml", ".yml")):
+            return False
+        return file not in failed or (file, obj.ref.kind, obj.ref.namespace or "", obj.ref.name) in spoke
+
+    return Native(keys=frozenset(keys), read=read)
+
+
+def _trivy(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    results: list[Json] = json.loads(done.stdout).get("Results", [])
+    keys: set[Key] = set()
+    for result in results:
+        for found in result.get("Misconfigurations", []):
+            line = found["CauseMetadata"].get("StartLine", 0)
+            obj = folder.at(result["Target"], line) if line else None
+            if obj is None:
+                keys.add((found["ID"], result["Target"], "", ""))
+            else:
+                keys.add((found["ID"], result["Target"], obj.staged, folder.container_at(obj, line)))
+    targets = {result["Target"] for result in results}
+
+    def read(obj: KubeObject) -> bool:
+        file = folder.file(obj)
+        text = (plain / file).read_bytes().removeprefix(b"\xef\xbb\xbf")
+        # only `---` alone is a separator for trivy: what follows another one is lost; it never looks into a List
+        before = text.splitlines()[: obj.origin.span.line]
+        odd = any(re.match(rb"---[ \t]", line) for line in before)
+        return file in targets and obj.origin.item is None and not odd
+
+    return Native(keys=frozenset(keys), read=read)
+
+
+def _kubescape(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    report: Json = json.loads(done.stdout) if done.stdout else {}
+    resources = {item["resourceID"]: item for item in report.get("resources", [])}
+    keys: set[Key] = set()
+    for result in report.get("results", []):
+        raw: Json = resources[result["resourceID"]]["object"]
+        for control in result["controls"]:
+            if control["status"]["status"] == "failed":
+                keys |= {_kubescape_key(control["controlID"], raw, container) for container in _places(raw, control)}
+    loaded = {_identity(item["object"]) for item in resources.values()}
+    return Native(keys=frozenset(keys), read=lambda obj: _identity_of(obj, folder) in loaded)
+
+
+def _kubescape_key(control: str, raw: Json, container: str) -> Key:
+    related = sorted("/".join(_names(item)) for item in raw.get("relatedObjects", []))
+    return (control, *(related or _identity(raw)), container)
+
+
+def _places(raw: Json, control: Json) -> set[str]:
+    """Names of the containers that the failed paths of a control run through; "" for paths outside containers."""
+    found: set[str] = set()
+    for rule in control.get("rules", []):
+        for place in rule.get("paths") or []:
+            path = place.get("failedPath") or place.get("reviewPath") or place.get("deletePath")
+            path = path or place.get("fixPath", {}).get("path", "")
+            match = re.match(r"(.*?\b(?:containers|initContainers|ephemeralContainers))\[(\d+)\]", path)
+            found.add(_container_name(raw, match[1], int(match[2])) if match else "")
+    return found or {""}
+
+
+def _container_name(raw: Json, path: str, position: int) -> str:
+    node: Any = raw
+    for key in path.split("."):
+        node = node.get(key, {}) if isinstance(node, dict) else {}
+    return str(node[position].get("name", "")) if isinstance(node, list) and position < len(node) else ""
+
+
+def _names(raw: Json) -> tuple[str, str, str]:
+    metadata = raw.get("metadata") or {}
+    kind, namespace, name = raw.get("kind"), metadata.get("namespace"), metadata.get("name")
+    return str(kind), str(namespace or raw.get("namespace") or ""), str(name or raw.get("name") or "")
+
+
+def _identity(raw: Json) -> Key:
+    return (str(raw.get("sourcePath", "")).rsplit(":", 1)[0], *_names(raw))
+
+
+def _identity_of(obj: KubeObject, folder: Folder) -> Key:
+    return (folder.file(obj), obj.ref.kind, obj.ref.namespace or "", obj.ref.name)
+
+
+def _polaris(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    results: list[Json] = json.loads(done.stdout)["Results"]
+    keys: set[Key] = set()
+    for result in results:
+        identity = (result["Kind"], result["Namespace"], result["Name"])
+        pod: Json = result.get("PodResult") or {}
+        levels = [("", result.get("Results")), ("", pod.get("Results"))]
+        levels += [(item["Name"], item["Results"]) for item in pod.get("ContainerResults", [])]
+        for container, checks in levels:
+            keys |= {(rule, *identity, container) for rule, check in (checks or {}).items() if not check["Success"]}
+    listed = {(result["Kind"], result["Namespace"], result["Name"]) for result in results}
+    return Native(
+        keys=frozenset(keys), read=lambda obj: (obj.ref.kind, obj.ref.namespace or "", obj.ref.name) in listed
+    )
+
+
+NATIVE: dict[str, Callable[[subprocess.CompletedProcess[bytes], Folder, Path], Native]] = {
+    "kube-linter": _kube_linter,
+    "trivy": _trivy,
+    "kubescape": _kubescape,
+    "polaris": _polaris,
+}
+
+
+def own_key(item: Located, folder: Folder) -> Key:
+    """kguard's evidence in the words of the native output."""
+    evidence, obj, name = item.evidence, item.object, _label(item.container)
+    match evidence.tool:
+        case "trivy" if evidence.lines is None:
+            return (evidence.rule, folder.file(obj), "", "")
+        case "trivy":
+            return (evidence.rule, folder.file(obj), obj.staged, name)
+        case "kubescape" if item.related:
+            related = sorted(
+                "/".join((ref.kind, ref.namespace or "", ref.name)) for ref in (o.ref for o in item.related)
+            )
+            return (evidence.rule, *related, name)
+        case "polaris":
+            return (evidence.rule, obj.ref.kind, obj.ref.namespace or "", obj.ref.name, name)
+        case _:
+            return (evidence.rule, *_identity_of(obj, folder), name)
+
+
+def _label(container: Container | None) -> str:
+    return container.name if container else ""
+
+
+def main(folders: Iterable[str]) -> int:
+    rules = dict(pair.split("=", 1) for pair in os.environ.get("KGUARD_RULES", "").split())
+    settings = Settings(profile=Profile.DEFAULT, rules={name: Path(path) for name, path in rules.items()})
+    right = True
+    for folder in folders:
+        for verdict in compare(Path(folder), settings):
+            right &= verdict.right
+            _print(verdict)
+    return 0 if right else 1
+
+
+def _print(verdict: Verdict) -> None:
+    what = "dies natively" if verdict.native is None else f"{verdict.native} native"
+    print(
+        f"{verdict.folder:28} {verdict.tool:12} {verdict.state:10} {what:>14}"
+        f"   missing {len(verdict.missing)}   extra {len(verdict.extra)}",
+        flush=True,
+    )
+    for sign, keys in (("-", verdict.missing), ("+", verdict.extra)):
+        for key in sorted(keys)[:10]:
+            print(f"    {sign} {' '.join(key)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
