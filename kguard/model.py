@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -271,7 +272,7 @@ class StagedFile:
     """Here only because other objects are judged by it; its own evidence comes from another part."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StagePart:
     """A folder with the objects that one process shall read."""
 
@@ -280,6 +281,20 @@ class StagePart:
     root: Path
     """Absolute."""
     files: tuple[StagedFile, ...]
+
+    def find(self, hint: ObjectHint) -> StagedFile | None:
+        """The file that a tool means: by its path, else by kind, namespace and name (the first of several); None if none."""
+        by_path, by_identity = _tables(self)
+        found = by_path.get(hint.staged) if hint.staged is not None else None
+        return found or by_identity.get((hint.kind or "", hint.namespace or "", hint.name or ""))
+
+
+@lru_cache(maxsize=8)
+def _tables(part: StagePart) -> tuple[dict[str, StagedFile], dict[tuple[str, str, str], StagedFile]]:
+    by_identity: dict[tuple[str, str, str], StagedFile] = {}
+    for file in part.files:
+        by_identity.setdefault((file.ref.kind, file.ref.namespace or "", file.ref.name), file)
+    return {file.path: file for file in part.files}, by_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ _KUSTOMIZATIONS = frozenset(("kustomization.yaml", "kustomization.yml", "Kustomi
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 STDIN = "-"
+TREE = "tree"
+"""Top folder of every stage: trivy skips folders called dev, proc and sys at the top."""
 
 
 def discover(sources: Sequence[str], *, stdin: BinaryIO | None = None) -> Inventory:
@@ -230,8 +232,8 @@ class _StagedNames:
         self._taken: set[str] = set()
 
     def stem(self, relative: PurePosixPath, objects: Sequence[KubeObject]) -> str:
-        """`deploy/web` for deploy/web.yaml; `deploy/web.json` where deploy/web is taken."""
-        folders = [_safe(part) for part in relative.parent.parts]
+        """`tree/deploy/web` for deploy/web.yaml; `tree/deploy/web.json` where that is taken."""
+        folders = [TREE, *(_safe(part) for part in relative.parent.parts)]
         for name in (relative.stem, relative.name, f"{relative.name}~"):
             stem = "/".join([*folders, _safe(name)])
             if stem not in self._taken:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kguard.model import KubeObject, StagedFile
+from kguard.model import KubeObject
 
 
 @contextmanager
@@ -22,8 +22,8 @@ def workspace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_part(root: Path, objects: Sequence[KubeObject], context: Collection[str] = ()) -> tuple[StagedFile, ...]:
-    """Write each object's bytes to its own file below `root`; those whose staged names are in `context` are marked so."""
+def write_part(root: Path, objects: Sequence[KubeObject]) -> None:
+    """Write each object's bytes to its own file below `root`, readable by nobody else."""
     for obj in objects:
         target = root / obj.staged
         if not target.resolve().is_relative_to(root.resolve()):
@@ -31,4 +31,3 @@ def write_part(root: Path, objects: Sequence[KubeObject], context: Collection[st
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         target.touch(mode=0o600, exist_ok=False)
         target.write_bytes(obj.text)
-    return tuple(StagedFile(path=obj.staged, ref=obj.ref, context=obj.staged in context) for obj in objects)
