@@ -409,6 +409,10 @@ class RuleSet:
     every kind. Objects of other kinds are out of scope, not unread."""
     digest: str | None = None
     """sha256 of the rule files; None for built-in rules."""
+    folder: Path | None = None
+    """Where the rule files are; None for built-in rules."""
+    sets: tuple[str, ...] = ()
+    """The sets of rules that the tool is asked for by name (kubescape's frameworks)."""
     problem: str | None = None
     """Why there are no usable rules (a missing library, an unknown framework): the tool is not run, and the run is degraded."""
 

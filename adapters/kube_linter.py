@@ -1,0 +1,163 @@
+"""kube-linter: one process over a tree, JSON on stdout.
+
+Format: `run.Result` of stackrox/kube-linter, stable since 0.2.2. kube-linter tells neither severity nor field; it names the container
+in the message, and it drops what it cannot decode without a word unless `-v` is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import Command, Evidence, ObjectHint, Outcome, Parsed, RuleSet, Splitting, StagePart, Unread
+from kguard.settings import Profile, Settings
+
+name = "kube-linter"
+versions = SpecifierSet(">=0.7,<0.9")
+splitting = Splitting.FOLDER
+context_kinds: frozenset[str] = frozenset()
+part_limit: int | None = None
+unique_identities = False
+
+_URL = "https://docs.kubelinter.io/#/generated/checks?id="
+_CONTAINER = re.compile(r'(?:^|[ .])(?:[Tt]he |[Ii]nit )?[Cc]ontainer "?([^\s"]+)"? ?')
+_LOAD_FAILURE = re.compile(r"^Warning: failed to load object from (.+?): (failed to .*|.*)$", re.MULTILINE)
+
+_QUOTED: Mapping[str, re.Pattern[str]] = {
+    "dangling-ingress": re.compile(r"ingress label \((.+?)\)"),
+    "docker-sock": re.compile(r'system directory "(.+?)"'),
+    "drop-net-raw-capability": re.compile(r'ADD capability: "(.+?)"'),
+    "duplicate-env-var": re.compile(r"environment variable (\S+) in"),
+    "env-value-from": re.compile(r'unknown (?:config map|secret) "(.+?)"'),
+    "env-var-secret": re.compile(r"environment variable (\S+) in"),
+    "privilege-escalation-container": re.compile(r"has (\S+) capability"),
+    "privileged-ports": re.compile(r"port (\d+) is mapped"),
+    "read-secret-from-env-var": re.compile(r'environment variable "(.+?)"'),
+    "sensitive-host-mounts": re.compile(r'system directory "(.+?)"'),
+    "sorted-keys": re.compile(r"at (?:path )?(\S+)"),
+    "ssh-port": re.compile(r"port (\d+) and"),
+    "unsafe-sysctls": re.compile(r'sysctl "(.+?)"'),
+    "writable-host-mount": re.compile(r"mounts path (.+?) on the host"),
+}
+"""What a check's message quotes to tell one fault from its siblings."""
+
+
+class _Kind(msgspec.Struct):
+    Kind: str
+
+
+class _Object(msgspec.Struct):
+    Namespace: str
+    Name: str
+    GroupVersionKind: _Kind
+
+
+class _Metadata(msgspec.Struct):
+    FilePath: str
+
+
+class _Where(msgspec.Struct):
+    Metadata: _Metadata
+    K8sObject: _Object
+
+
+class _Diagnostic(msgspec.Struct):
+    Message: str
+
+
+class _Report(msgspec.Struct):
+    Diagnostic: _Diagnostic
+    Check: str
+    Object: _Where
+
+
+class _Check(msgspec.Struct):
+    name: str
+    description: str = ""
+
+
+class _Result(msgspec.Struct):
+    Checks: list[_Check]
+    Reports: list[_Report] | None
+
+
+def version_command() -> Command:
+    return Command(argv=(name, "version"))
+
+
+def read_version(outcome: Outcome) -> Version | None:
+    text = outcome.stdout.decode(errors="replace").strip()
+    if text == "development":
+        return None
+    try:
+        return Version(text)
+    except InvalidVersion as error:
+        raise ParseError(f"its version command printed {text[:60]!r}") from error
+
+
+def rules(settings: Settings, version: Version | None) -> RuleSet:
+    return RuleSet(source=f"built into kube-linter {version or '(no version)'}, profile {settings.profile}")
+
+
+def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
+    # a configuration of our own: without one, kube-linter takes the first .kube-linter.yaml it finds in its working directory.
+    # schema-validation is the one check that goes to the network.
+    everything = "true" if settings.profile is Profile.ALL else "false"
+    config = f"checks:\n  addAllBuiltIn: {everything}\n  exclude: [schema-validation]\n"
+    argv = (name, "lint", "-v", "--with-color=false", "--config", "config.yaml", "--format", "json", str(part.root))
+    return Command(argv=argv, part=part, files={"config.yaml": config.encode()})
+
+
+def parse(outcome: Outcome) -> Parsed:
+    root = f"{outcome.command.part.root}/" if outcome.command.part else ""
+    stderr = outcome.stderr.decode(errors="replace")
+    unread = tuple(
+        Unread(object=ObjectHint(staged=path.removeprefix(root)), reason=f"kube-linter {why.replace(root, '')}")
+        for path, why in _LOAD_FAILURE.findall(stderr)
+    )
+    if not outcome.stdout.strip():
+        # exit 0 without JSON: no valid object among what it was given
+        if outcome.exit_code == 0 and "no valid objects found" in stderr:
+            return Parsed(records=0, evidence=(), seen=frozenset(), unread=unread)
+        raise ToolFailure(_last_error(stderr, root) or f"it printed nothing and ended with {outcome.exit_code}")
+    try:
+        result = msgspec.json.decode(outcome.stdout, type=_Result)
+    except msgspec.MsgspecError as error:
+        raise ParseError(str(error)) from error
+    titles = {check.name: check.description for check in result.Checks}
+    evidence = tuple(_evidence(report, titles, root) for report in result.Reports or ())
+    return Parsed(records=len(evidence), evidence=evidence, seen=None, unread=unread, rules=frozenset(titles))
+
+
+def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence:
+    message = report.Diagnostic.Message.replace(root, "")
+    found = _CONTAINER.search(message)
+    quoted = _QUOTED.get(report.Check)
+    value = quoted.search(message) if quoted else None
+    where = report.Object.K8sObject
+    return Evidence(
+        tool=name,
+        rule=report.Check,
+        title=titles.get(report.Check, report.Check).split(". ")[0],
+        native_severity=None,
+        message=message,
+        url=f"{_URL}{report.Check}",
+        object=ObjectHint(
+            staged=report.Object.Metadata.FilePath.removeprefix(root),
+            kind=where.GroupVersionKind.Kind,
+            namespace=where.Namespace,
+            name=where.Name,
+        ),
+        container=found[1] if found else None,
+        value=value[1] if value else None,
+    )
+
+
+def _last_error(stderr: str, root: str) -> str:
+    errors = [line for line in stderr.splitlines() if line.startswith("Error: ")]
+    return errors[-1].removeprefix("Error: ").replace(root, "")[:500] if errors else ""

@@ -1,0 +1,320 @@
+"""kubescape: one process over a tree, with the frameworks of a local rule library, JSON (v2) on stdout.
+
+Format: `PostureReportWithSeverity` of kubescape 3. A record is a failed control of a resource; each place in it gives one evidence.
+RBAC controls report a subject that kubescape makes up from a binding and a role: it is brought back to the binding, and the paths
+to the object that they run through. Objects of kinds that no control of the chosen frameworks matches are never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from platformdirs import user_data_path
+
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import Command, Evidence, FieldPath, ObjectHint, Outcome, Parsed, RuleSet, Splitting, StagePart
+from kguard.settings import Profile, Settings
+
+name = "kubescape"
+versions = SpecifierSet(">=3.0.40,<5")
+splitting = Splitting.BUNDLE
+context_kinds: frozenset[str] = frozenset()
+part_limit: int | None = None
+unique_identities = False
+
+_OFFLINE = {"KS_SKIP_UPDATE_CHECK": "true", "KUBESCAPE_SKIP_UPDATE_CHECK": "true"}
+_NOTHING_FOR_IT = "no resources found to scan"
+_VERSION = re.compile(r"Your current version is: v?(\S+)")
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]|\[([^\]]+)\]")
+_RELATED = re.compile(r"^relatedObjects\[(\d+)\]\.?(.*)$")
+_SEVERITIES = ((9.0, "Critical"), (7.0, "High"), (4.0, "Medium"), (1.0, "Low"))
+
+
+class _FixPath(msgspec.Struct):
+    path: str = ""
+    value: str = ""
+
+
+class _Place(msgspec.Struct):
+    failedPath: str = ""
+    reviewPath: str = ""
+    deletePath: str = ""
+    fixPath: _FixPath = msgspec.field(default_factory=_FixPath)
+    resourceID: str = ""
+
+
+class _Rule(msgspec.Struct):
+    name: str
+    status: str = ""
+    paths: list[_Place] | None = None
+
+
+class _Status(msgspec.Struct):
+    status: str
+
+
+class _Control(msgspec.Struct):
+    controlID: str
+    name: str
+    status: _Status
+    rules: list[_Rule] | None = None
+    severity: str = ""
+
+
+class _Result(msgspec.Struct):
+    resourceID: str
+    controls: list[_Control]
+
+
+class _Resource(msgspec.Struct):
+    resourceID: str
+    object: dict[str, Any]
+
+
+class _Summary(msgspec.Struct):
+    controls: dict[str, dict[str, Any]] = {}
+
+
+class _Report(msgspec.Struct):
+    summaryDetails: _Summary
+    resources: list[_Resource] = []
+    results: list[_Result] = []
+
+
+class _Match(msgspec.Struct):
+    apiGroups: list[str] = []
+    apiVersions: list[str] = []
+    resources: list[str] = []
+
+
+class _RuleFile(msgspec.Struct):
+    match: list[_Match] | None = None
+
+
+class _ControlFile(msgspec.Struct):
+    controlID: str
+    rules: list[_RuleFile] = []
+
+
+class _Framework(msgspec.Struct):
+    name: str
+    controls: list[_ControlFile]
+
+
+def version_command() -> Command:
+    return Command(argv=(name, "version"), env=_OFFLINE)
+
+
+def read_version(outcome: Outcome) -> Version | None:
+    text = outcome.stdout.decode(errors="replace")
+    found = _VERSION.search(text)
+    if found is None:
+        raise ParseError(f"its version command printed {text.strip()[:60]!r}")
+    try:
+        return Version(found[1])
+    except InvalidVersion:
+        return None
+
+
+def rules(settings: Settings, version: Version | None) -> RuleSet:
+    folder = settings.rules.get(name) or user_data_path("kguard") / "rules" / name
+    library = _library(folder)
+    if not library:
+        problem = f"no rule library in {folder}: name the folder of its JSON files with --rules kubescape=DIR"
+        return RuleSet(source="none", problem=problem)
+    sets, unknown = _chosen(settings, library)
+    if unknown:
+        problem = f"its rule library has no framework {', '.join(unknown)}; it has {', '.join(sorted(library))}"
+        return RuleSet(source=f"rule library in {folder}", problem=problem)
+    controls = [control for chosen in sets for control in library[chosen].controls]
+    matches = [match for control in controls for rule in control.rules for match in rule.match or ()]
+    return RuleSet(
+        source=f"regolibrary {_library_version(folder)}: {', '.join(sets)}",
+        ids=frozenset(control.controlID for control in controls),
+        kinds=frozenset(kind for match in matches for kind in _kinds(match)),
+        digest=_digest(folder),
+        folder=folder,
+        sets=sets,
+    )
+
+
+@lru_cache(maxsize=4)
+def _library(folder: Path) -> Mapping[str, _Framework]:
+    """The frameworks of a library by name in lower case, as kubescape matches them."""
+    found = {}
+    for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            framework = msgspec.json.decode(file.read_bytes(), type=_Framework)
+        except msgspec.MsgspecError:
+            continue  # exceptions, control inputs and attack tracks stand in the same folder
+        found[framework.name.lower()] = framework
+    return found
+
+
+def _chosen(settings: Settings, library: Mapping[str, _Framework]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The frameworks asked for, and those that the library does not have."""
+    wanted = ["all"] if settings.profile is Profile.ALL else [framework.lower() for framework in settings.frameworks]
+    if "all" in wanted:
+        return tuple(sorted(library)), ()
+    named = [_newest_cis(library) or word if word == "cis" else word for word in wanted]
+    return tuple(dict.fromkeys(named)), tuple(word for word in named if word not in library)
+
+
+def _newest_cis(library: Mapping[str, _Framework]) -> str | None:
+    plain = [framework for framework in library if framework.startswith("cis-v")]
+    return max(plain, key=lambda word: [int(number) for number in re.findall(r"\d+", word)], default=None)
+
+
+def _kinds(match: _Match) -> Iterator[str]:
+    for group in match.apiGroups or ["*"]:
+        for version in match.apiVersions or ["*"]:
+            for kind in match.resources:
+                yield f"{group}/{version}/{kind}"
+
+
+def _library_version(folder: Path) -> str:
+    file = folder / "VERSION"
+    return file.read_text().strip() if file.is_file() else "of unknown version"
+
+
+def _digest(folder: Path) -> str:
+    """sha256 over the names and bytes of the library's files."""
+    total = hashlib.sha256()
+    for file in sorted(folder.glob("*.json")):
+        total.update(f"{file.name}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
+    # without a path, kubescape scans the cluster: the part's root is always there
+    argv = (name, "scan", "framework", ",".join(rules.sets), str(part.root), "--use-artifacts-from", str(rules.folder))
+    options = ("--keep-local", "--format", "json", "-l", "warning", "--cache-dir", "cache")
+    return Command(argv=(*argv, *options), part=part, env=_OFFLINE)
+
+
+def parse(outcome: Outcome) -> Parsed:
+    messages = _messages(outcome.stderr)
+    if outcome.exit_code != 0:
+        if any(_NOTHING_FOR_IT in text for _, text in messages):
+            return Parsed(records=0, evidence=(), seen=frozenset())
+        fatal = [text for level, text in messages if level in ("fatal", "error")]
+        raise ToolFailure(fatal[-1][:500] if fatal else f"it ended with {outcome.exit_code} and named no reason")
+    try:
+        report = msgspec.json.decode(outcome.stdout, type=_Report)
+    except msgspec.MsgspecError as error:
+        raise ParseError(str(error)) from error
+    resources = {resource.resourceID: resource.object for resource in report.resources}
+    failed = [
+        (result.resourceID, control)
+        for result in report.results
+        for control in result.controls
+        if control.status.status == "failed"
+    ]
+    scores = {key: control.get("scoreFactor", 0) for key, control in report.summaryDetails.controls.items()}
+    root = f"{outcome.command.part.root}/" if outcome.command.part else ""
+    return Parsed(
+        records=len(failed),
+        evidence=tuple(item for key, control in failed for item in _evidence(key, control, resources, scores)),
+        seen=frozenset(_hint(raw) for raw in resources.values() if "sourcePath" in raw),
+        rules=frozenset(report.summaryDetails.controls),
+        complaints=tuple(sorted({text.replace(root, "") for level, text in messages if level == "warning"})),
+    )
+
+
+def _messages(stderr: bytes) -> Sequence[tuple[str, str]]:
+    """Level and text of the zap lines on stderr, with the error that a line names."""
+    found = []
+    for line in stderr.splitlines():
+        if line.startswith(b"{"):
+            try:
+                entry = msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.MsgspecError:
+                continue  # a line that was cut off; the others still count
+            text = ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+            found.append((str(entry.get("level", "")), text))
+    return found
+
+
+def _evidence(
+    resource: str, control: _Control, resources: Mapping[str, dict[str, Any]], scores: Mapping[str, float]
+) -> Iterator[Evidence]:
+    raw = resources[resource]
+    related = raw.get("relatedObjects") or []
+    severity = control.severity or _severity(scores.get(control.controlID, 0))
+    places = [(rule.name, *place) for rule in control.rules or () if rule.status == "failed" for place in _places(rule)]
+    for inner, path, fix, owner in dict.fromkeys(places) or [("", "", "", "")]:
+        through, rest = _through(path or fix, raw, resources.get(owner) if owner != resource else None)
+        yield Evidence(
+            tool=name,
+            rule=control.controlID,
+            title=control.name,
+            native_severity=severity,
+            message=_message(control, path, fix),
+            url=f"https://hub.armosec.io/docs/{control.controlID.lower()}",
+            object=_subject_of(raw),
+            path=field_path(rest),
+            inner_rule=inner or None,
+            path_object=_hint(through) if through is not raw else None,
+            related=tuple(_hint(item) for item in related),
+        )
+
+
+def _places(rule: _Rule) -> Iterator[tuple[str, str, str]]:
+    """(failed path, fix path, owner) of each place: one with a failed path comes again as review or delete path."""
+    for place in rule.paths or ():
+        path = place.failedPath or place.reviewPath or place.deletePath
+        if path or place.fixPath.path:
+            yield path, "" if path else place.fixPath.path, place.resourceID
+
+
+def _through(path: str, raw: dict[str, Any], owner: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """The object that a path runs through, and the path in it."""
+    match = _RELATED.match(path)
+    related = raw.get("relatedObjects") or []
+    if match and int(match[1]) < len(related):
+        return related[int(match[1])], match[2]
+    return (owner if owner is not None else raw), path
+
+
+def _subject_of(raw: dict[str, Any]) -> ObjectHint:
+    """The object that a record belongs to: the binding, where kubescape made up a subject from it."""
+    bindings = [item for item in raw.get("relatedObjects") or () if str(item.get("kind", "")).endswith("Binding")]
+    made_up = "sourcePath" not in raw and raw.get("kind") in ("ServiceAccount", "User", "Group")
+    return _hint(bindings[0] if bindings and made_up else raw)
+
+
+def _hint(raw: dict[str, Any]) -> ObjectHint:
+    metadata = raw.get("metadata") or {}
+    source = str(raw["sourcePath"]).rpartition(":")[0] if raw.get("sourcePath") else None
+    return ObjectHint(
+        staged=source,
+        kind=str(raw.get("kind") or ""),
+        namespace=str(metadata.get("namespace") or raw.get("namespace") or ""),
+        name=str(metadata.get("name") or raw.get("name") or ""),
+    )
+
+
+def _message(control: _Control, path: str, fix: str) -> str:
+    """kubescape prints no message: the place says what its control title leaves open."""
+    where = f": {path}" if path else f": {fix} is missing or wrong" if fix else ""
+    return f"{control.name}{where}"
+
+
+def _severity(score: float) -> str:
+    return next((word for bar, word in _SEVERITIES if score >= bar), "Unknown")
+
+
+def field_path(text: str) -> FieldPath | None:
+    """`spec.containers[0].env` as keys and indexes; a bracket may hold a key (`labels[app.kubernetes.io/name]`)."""
+    steps: list[str | int] = []
+    for key, number, bracket in _STEP.findall(text):
+        steps.append(int(number) if number else key or bracket.strip("\"'"))
+    return tuple(steps) or None

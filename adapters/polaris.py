@@ -1,0 +1,205 @@
+"""polaris: one process over a tree, JSON on stdout.
+
+Format: `AuditData` of FairwindsOps/polaris, PolarisOutputVersion 1.0. polaris names objects by kind, namespace and name only, prints
+passes too, and calls a path that it did not read perfect: only the objects in its results were read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import Command, Evidence, ObjectHint, Outcome, Parsed, RuleSet, Splitting, StagePart, Unread
+from kguard.settings import Settings
+
+name = "polaris"
+versions = SpecifierSet(">=10,<11")
+splitting = Splitting.BUNDLE
+context_kinds = frozenset(
+    (
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    )
+)
+"""Kinds that polaris' checks look for beside the object they judge."""
+part_limit: int | None = None
+unique_identities = True
+
+_DANGER = [
+    "clusterrolePodExecAttach",
+    "clusterrolebindingClusterAdmin",
+    "clusterrolebindingPodExecAttach",
+    "dangerousCapabilities",
+    "hostIPCSet",
+    "hostNetworkSet",
+    "hostPIDSet",
+    "privilegeEscalationAllowed",
+    "rolePodExecAttach",
+    "rolebindingClusterAdminClusterRole",
+    "rolebindingClusterAdminRole",
+    "rolebindingClusterRolePodExecAttach",
+    "rolebindingRolePodExecAttach",
+    "runAsPrivileged",
+    "runAsRootAllowed",
+    "sensitiveConfigmapContent",
+    "sensitiveContainerEnvVar",
+    "tagNotSpecified",
+]
+_WARNING = [
+    "automountServiceAccountToken",
+    "cpuLimitsMissing",
+    "cpuRequestsMissing",
+    "deploymentMissingReplicas",
+    "hostPathSet",
+    "hostPortSet",
+    "hostProcess",
+    "hpaMaxAvailability",
+    "hpaMinAvailability",
+    "insecureCapabilities",
+    "linuxHardening",
+    "livenessProbeMissing",
+    "memoryLimitsMissing",
+    "memoryRequestsMissing",
+    "metadataAndInstanceMismatched",
+    "missingNetworkPolicy",
+    "missingPodDisruptionBudget",
+    "notReadOnlyRootFilesystem",
+    "pdbDisruptionsIsZero",
+    "pdbMinAvailableGreaterThanHPAMinReplicas",
+    "priorityClassNotSet",
+    "procMount",
+    "pullPolicyNotAlways",
+    "readinessProbeMissing",
+    "tlsSettingsMissing",
+    "topologySpreadConstraint",
+]
+CHECKS: Mapping[str, str] = dict.fromkeys(_DANGER, "danger") | dict.fromkeys(_WARNING, "warning")
+"""The 44 built-in checks with the severities of polaris' own default configuration: both profiles have them all on."""
+
+_SKIPPED = re.compile(r'level=warning msg="skipping (.+?): (.+?)"$', re.MULTILINE)
+_MESSAGE = re.compile(r'msg="(.*?)"$', re.MULTILINE)
+_PANIC = re.compile(r"^panic: .*$", re.MULTILINE)
+
+
+class _Check(msgspec.Struct):
+    ID: str
+    Message: str
+    Success: bool
+    Severity: str
+    Category: str
+
+
+class _ContainerResult(msgspec.Struct):
+    Name: str
+    Results: dict[str, _Check]
+
+
+class _PodResult(msgspec.Struct):
+    Results: dict[str, _Check]
+    ContainerResults: list[_ContainerResult]
+
+
+class _Object(msgspec.Struct):
+    Name: str
+    Namespace: str
+    Kind: str
+    Results: dict[str, _Check] | None
+    PodResult: _PodResult | None
+
+
+class _Audit(msgspec.Struct):
+    PolarisOutputVersion: str
+    Results: list[_Object] | None
+
+
+def version_command() -> Command:
+    return Command(argv=(name, "version"))
+
+
+def read_version(outcome: Outcome) -> Version | None:
+    text = outcome.stdout.decode(errors="replace").strip()
+    label, _, number = text.partition(":")
+    if label != "Polaris version":
+        raise ParseError(f"its version command printed {text[:60]!r}")
+    if number.strip() == "development":
+        return None
+    try:
+        return Version(number.strip())
+    except InvalidVersion as error:
+        raise ParseError(f"its version is {number[:60]!r}") from error
+
+
+def rules(settings: Settings, version: Version | None) -> RuleSet:
+    return RuleSet(source=f"built into polaris {version or '(no version)'}", ids=frozenset(CHECKS))
+
+
+def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
+    # a configuration of our own replaces the built-in one, whose exemptions go by name prefixes ("vpa", "datadog", ...);
+    # the log level stays at warning, because that is where files that were skipped are told
+    config = msgspec.json.encode({"checks": CHECKS, "exemptions": []})
+    argv = (name, "audit", "--audit-path", str(part.root), "--config", "config.yaml", "--format", "json")
+    return Command(argv=(*argv, "--log-level", "warning", "--color=false"), part=part, files={"config.yaml": config})
+
+
+def parse(outcome: Outcome) -> Parsed:
+    root = f"{outcome.command.part.root}/" if outcome.command.part else ""
+    stderr = outcome.stderr.decode(errors="replace")
+    if outcome.exit_code != 0:
+        raise ToolFailure(_why(stderr, root) or f"it ended with {outcome.exit_code} and said nothing")
+    try:
+        audit = msgspec.json.decode(outcome.stdout, type=_Audit)
+    except msgspec.MsgspecError as error:
+        raise ParseError(str(error)) from error
+    objects = audit.Results or []
+    evidence = tuple(item for result in objects for item in _evidence(result))
+    return Parsed(
+        records=len(evidence),
+        evidence=evidence,
+        seen=frozenset(_hint(result) for result in objects),
+        unread=tuple(
+            Unread(object=ObjectHint(staged=path.removeprefix(root)), reason=f"polaris: {why.replace(root, '')}")
+            for path, why in _SKIPPED.findall(stderr)
+        ),
+    )
+
+
+def _evidence(result: _Object) -> Iterator[Evidence]:
+    levels: list[tuple[str | None, Mapping[str, _Check]]] = [(None, result.Results or {})]
+    if result.PodResult is not None:
+        levels.append((None, result.PodResult.Results))
+        levels.extend((container.Name, container.Results) for container in result.PodResult.ContainerResults)
+    for container, checks in levels:
+        for check in checks.values():
+            if not check.Success:
+                yield Evidence(
+                    tool=name,
+                    rule=check.ID,
+                    title=check.Message,
+                    native_severity=check.Severity,
+                    message=check.Message,
+                    url=f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/",
+                    object=_hint(result),
+                    container=container,
+                )
+
+
+def _hint(result: _Object) -> ObjectHint:
+    return ObjectHint(kind=result.Kind, namespace=result.Namespace, name=result.Name)
+
+
+def _why(stderr: str, root: str) -> str:
+    """The panic, or the last message that it logged."""
+    panic = _PANIC.search(stderr)
+    messages = _MESSAGE.findall(stderr)
+    return (panic[0] if panic else messages[-1] if messages else "").replace(root, "")[:500]

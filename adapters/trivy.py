@@ -1,0 +1,168 @@
+"""trivy: one process over at most 500 objects, JSON on stdout.
+
+Format: `types.Report` of aquasecurity/trivy, SchemaVersion 2. trivy judges each object alone - but for checks that a LimitRange or a
+ResourceQuota anywhere in its input switches on for all - and names objects by file and line. What it understood has an entry in
+`Results`, even without failures; what it could not parse is just not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import Command, Evidence, ObjectHint, Outcome, Parsed, RuleSet, Span, Splitting, StagePart, Unread
+from kguard.settings import Settings
+
+name = "trivy"
+versions = SpecifierSet(">=0.60,<1")
+splitting = Splitting.OBJECT
+context_kinds = frozenset(("LimitRange", "ResourceQuota"))
+part_limit: int | None = 500
+"""trivy prints 68 kB of JSON for each object."""
+unique_identities = False
+
+_OLD_ID = re.compile(r"^(?:AVD-)?(KSV|KCV)-?(\d+)$")
+_CONTAINER = re.compile(r"""^[Cc]ontainer ['"]?([^'" ]+)['"]? (?:of|in) """)
+_PARSE_FAILURE = re.compile(r'Failed to parse file\s+file_path="?(.+?)"?\s+err="?(.*?)"?$', re.MULTILINE)
+_FATAL = re.compile(r"\tFATAL\t(.*)$", re.MULTILINE)
+_PROBLEM = re.compile(r"\t(?:ERROR|WARN)\t(.*)$", re.MULTILINE)
+_NORMAL = ("Falling back to embedded checks", "Failed to parse file")
+
+_QUOTED: Mapping[str, re.Pattern[str]] = {
+    "KSV-0005": re.compile(r"not include '(\w+)'"),
+    "KSV-0026": re.compile(r'"([^"]+)"(?=[^\[\]]*\])'),
+    "KSV-0109": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
+    "KSV-0119": re.compile(r"not include '(\w+)'"),
+    "KSV-0121": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
+    "KSV-01010": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
+}
+"""What a check's message quotes to tell one fault from its siblings; one message may hold several."""
+_WHOLE_CONTAINER_IN_MESSAGE = "KSV-0120"
+_OBJECT_CALLED_CONTAINER = "KSV-0118"
+_LINES_OF_SIBLINGS_TOO = "KSV-0024"
+
+
+class _Cause(msgspec.Struct):
+    StartLine: int = 0
+    EndLine: int = 0
+
+
+class _Misconfiguration(msgspec.Struct):
+    ID: str
+    Title: str
+    Message: str
+    Severity: str
+    Status: str
+    CauseMetadata: _Cause
+    PrimaryURL: str = ""
+
+
+class _Result(msgspec.Struct):
+    Target: str
+    Class: str
+    Type: str = ""
+    Misconfigurations: list[_Misconfiguration] = []
+
+
+class _Report(msgspec.Struct):
+    SchemaVersion: int
+    ArtifactType: str
+    Results: list[_Result] = []
+
+
+class _Version(msgspec.Struct):
+    Version: str
+
+
+def version_command() -> Command:
+    return Command(argv=(name, "version", "-f", "json"))
+
+
+def read_version(outcome: Outcome) -> Version | None:
+    try:
+        return Version(msgspec.json.decode(outcome.stdout, type=_Version).Version)
+    except (msgspec.MsgspecError, InvalidVersion) as error:
+        raise ParseError(f"its version command printed {outcome.stdout[:60].decode(errors='replace')!r}") from error
+
+
+def rules(settings: Settings, version: Version | None) -> RuleSet:
+    # the output names the checks that failed, not those that were on
+    return RuleSet(source=f"embedded in trivy {version}")
+
+
+def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
+    argv = (
+        *(name, "config", "--format", "json"),
+        # what it would fetch or tell, and where it would keep it: an own empty cache, or a downloaded bundle replaces the checks
+        *("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--cache-dir", "cache"),
+        *("--config", "", "--ignorefile", ""),  # nothing from the working directory
+        *("--misconfig-scanners", "kubernetes"),  # no Dockerfiles, no Terraform
+        *("--timeout", f"{settings.timeout + 60:.0f}s"),  # kguard's own deadline comes first
+        str(part.root),
+    )
+    return Command(argv=argv, part=part)
+
+
+def parse(outcome: Outcome) -> Parsed:
+    root = f"{outcome.command.part.root}/" if outcome.command.part else ""
+    stderr = outcome.stderr.decode(errors="replace").replace(root, "")
+    if outcome.exit_code != 0:
+        fatal = _FATAL.search(stderr)
+        raise ToolFailure(fatal[1][:500] if fatal else f"it ended with {outcome.exit_code} and named no reason")
+    try:
+        report = msgspec.json.decode(outcome.stdout, type=_Report)
+    except msgspec.MsgspecError as error:
+        raise ParseError(str(error)) from error
+    results = [result for result in report.Results if result.Class == "config" and result.Type == "kubernetes"]
+    failed = [(result, found) for result in results for found in result.Misconfigurations if found.Status == "FAIL"]
+    return Parsed(
+        records=len(failed),
+        evidence=tuple(item for result, found in failed for item in _evidence(result.Target, found)),
+        seen=frozenset(ObjectHint(staged=result.Target) for result in results),
+        unread=tuple(
+            Unread(object=ObjectHint(staged=path), reason=f"trivy failed to parse it: {why}")
+            for path, why in _PARSE_FAILURE.findall(stderr)
+        ),
+        complaints=tuple(
+            sorted({line for line in _PROBLEM.findall(stderr) if not any(word in line for word in _NORMAL)})
+        ),
+    )
+
+
+def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
+    rule = normalised(found.ID)
+    container = None if rule == _OBJECT_CALLED_CONTAINER else _CONTAINER.match(found.Message)
+    lines = Span(found.CauseMetadata.StartLine, found.CauseMetadata.EndLine) if found.CauseMetadata.StartLine else None
+    if rule == _LINES_OF_SIBLINGS_TOO and container:
+        lines = None
+    message = found.Message
+    if rule == _WHOLE_CONTAINER_IN_MESSAGE:
+        # the original prints the whole container, the values of its variables included
+        message = "container should not add the capability SYS_MODULE"
+    quoted = _QUOTED[rule].findall(found.Message) if rule in _QUOTED else []
+    for value in sorted(set(quoted)) or [None]:
+        yield Evidence(
+            tool=name,
+            rule=rule,
+            title=found.Title,
+            native_severity=found.Severity,
+            message=message,
+            url=found.PrimaryURL or None,
+            object=ObjectHint(staged=target),
+            container=container[1] if container else None,
+            lines=lines,
+            value=value,
+        )
+
+
+def normalised(rule: str) -> str:
+    """The newest form of an id: `KSV010` and `AVD-KSV-0010` are KSV-0010. Ids of other kinds stay as they are."""
+    match = _OLD_ID.match(rule)
+    return (
+        f"{match[1]}-{match[2]}" if match and len(match[2]) > 4 else f"{match[1]}-{int(match[2]):04}" if match else rule
+    )
