@@ -1,0 +1,115 @@
+"""Where evidence belongs: a tool's hints resolved to objects, containers and fields, and those to lines of the user's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from kguard.model import (
+    Container,
+    Evidence,
+    FieldPath,
+    KubeObject,
+    Located,
+    Location,
+    ObjectHint,
+    ObjectIndex,
+    Precision,
+    Span,
+    StagePart,
+)
+
+Index = Callable[[KubeObject], ObjectIndex]
+
+
+class Unplaceable(Exception):
+    """Evidence about an object that was not staged for its tool: a bug in the adapter or a change in the tool."""
+
+
+def locate(
+    part: StagePart, evidence: Iterable[Evidence], objects: Mapping[str, KubeObject], index: Index
+) -> Iterator[Located]:
+    """Resolve what a tool said about a part. `objects` are those of the part's bundle, by staged path.
+
+    Raises Unplaceable for evidence about an object that is not in the part: nothing is dropped.
+    """
+    for item in evidence:
+        obj = _object(part, item.object, objects)
+        if obj is None:
+            raise Unplaceable(
+                f"{item.tool} reports {item.rule} on {item.object}, which is not among the objects that it was given"
+            )
+        through = _object(part, item.path_object, objects) if item.path_object else None
+        path_object = through or obj
+        related = tuple(found for hint in item.related if (found := _object(part, hint, objects)) is not None)
+        yield Located(
+            evidence=item,
+            object=obj,
+            container=container_of(item, index(path_object)) if path_object is obj else None,
+            path=_path(item, index(path_object)) if item.path_object is None or through else None,
+            path_object=path_object,
+            related=related,
+        )
+
+
+def _object(part: StagePart, hint: ObjectHint, objects: Mapping[str, KubeObject]) -> KubeObject | None:
+    file = part.find(hint)
+    return objects[file.path] if file else None
+
+
+def container_of(evidence: Evidence, index: ObjectIndex) -> Container | None:
+    """The container that a tool means: by its name, else by the field's path, else by the line in the staged file."""
+    if evidence.container is not None:
+        return next((item for item in index.containers if _named(item, evidence.container, index)), None)
+    if evidence.path is not None:
+        return next((item for item in index.containers if evidence.path[: len(item.path)] == item.path), None)
+    if evidence.lines is not None:
+        return next(
+            (item for item in index.containers if _inside(evidence.lines, index.staged_spans.get(item.path))), None
+        )
+    return None
+
+
+def _named(container: Container, name: str, index: ObjectIndex) -> bool:
+    if container.name == name:
+        return True
+    value: object = index.value
+    for step in (*container.path, "name"):
+        value = value[step]  # type: ignore[index]  # the path of a container that the index found
+        if not isinstance(value, dict | list):
+            break
+    return value == name
+
+
+def _inside(lines: Span, span: Span | None) -> bool:
+    return span is not None and span.line <= lines.line and lines.end_line <= span.end_line
+
+
+def _path(evidence: Evidence, index: ObjectIndex) -> FieldPath | None:
+    """The field that a tool names; for one that gives lines alone, the deepest field with exactly these lines."""
+    if evidence.path is not None or evidence.lines is None:
+        return evidence.path
+    exact = [path for path, span in index.staged_spans.items() if span == evidence.lines]
+    return max(exact, key=len, default=None)
+
+
+def location_of(obj: KubeObject, path: FieldPath | None, container: Container | None, index: Index) -> Location:
+    """The lines of a field in the user's file, or of the nearest thing around it that stands there, with the precision said."""
+    spans = index(obj).spans
+    if path is not None and path and path in spans:
+        return _location(obj, spans[path], Precision.EXACT)
+    parent = path or ()
+    while parent and parent not in spans:
+        parent = parent[:-1]
+    if container is not None and parent[: len(container.path)] != container.path:
+        parent = container.path
+    if container is not None or _in_container(parent, index(obj)):
+        return _location(obj, spans.get(parent, obj.origin.span), Precision.CONTAINER)
+    return _location(obj, spans[parent] if parent else obj.origin.span, Precision.OBJECT)
+
+
+def _in_container(path: FieldPath, index: ObjectIndex) -> bool:
+    return any(path[: len(item.path)] == item.path for item in index.containers)
+
+
+def _location(obj: KubeObject, span: Span, precision: Precision) -> Location:
+    return Location(path=obj.origin.path, line=span.line, end_line=span.end_line, precision=precision)
