@@ -7,25 +7,25 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from kguard.model import Command, Outcome, RunState
 
 OUTPUT_CAP = 1024**3
-"""Bytes of either stream, 1 GiB: trivy prints 68 kB an object."""
-_POLL_SECONDS = 0.02
-_GRACE_SECONDS = (2.0, 2.0)
+"""Bytes that a process may print on each stream: 1 GiB, as trivy prints 68 kB an object."""
+_GRACE_SECONDS = 1.0
 """How long a process may take to obey INT, then TERM, before KILL."""
+_KILL_SECONDS = 10.0
+"""How long to wait for a killed process: one in an uninterruptible system call goes when the kernel lets it."""
+_LONGEST_PAUSE = 0.05
+_HEAD = 64 * 1024
+"""Bytes kept of each stream of a process that was stopped or killed."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a process may use."""
-
-    seconds: float
-    output_bytes: int = OUTPUT_CAP
+_Failure = tuple[RunState, str]
 
 
 class Cancelled(Exception):
@@ -33,17 +33,24 @@ class Cancelled(Exception):
 
 
 def run(
-    command: Command, program: Path, folder: Path, limits: Limits, cancel: threading.Event | None = None
+    command: Command,
+    program: Path,
+    folder: Path,
+    *,
+    timeout: float,
+    output_cap: int = OUTPUT_CAP,
+    cancel: threading.Event | None = None,
 ) -> Outcome:
-    """Run a program to its end, or to its limit. Never raises for what it did.
+    """Run a program to its end, or to its limits of `timeout` seconds and `output_cap` bytes a stream; never raises for what it did.
 
-    `folder` is the process's own: its HOME, its working directory, its temporary files and what it prints stand there. Output goes
-    straight into files, not pipes: there is nothing to drain, so no stream can block another, and a grandchild that keeps a stream
-    open cannot keep us waiting. Raises Cancelled when `cancel` was set.
+    `folder`, which is created, belongs to this process alone: its HOME, its working directory, its temporary files and what it
+    prints stand there. Raises Cancelled, with the process gone, once `cancel` is set.
     """
     work = _prepare(command, folder)
     started = time.monotonic()
-    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+    # Output goes straight into files. With pipes somebody has to drain both at once, and a grandchild that keeps one open keeps
+    # its reader waiting after the process is long gone; a file needs no reader.
+    with _private(folder / "stdout") as out, _private(folder / "stderr") as err:
         try:
             process = subprocess.Popen(  # noqa: S603 - an argv list, no shell
                 [str(program), *command.argv[1:]],
@@ -52,152 +59,151 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                start_new_session=True,  # a group of its own, so that its children can be stopped with it
+                start_new_session=True,  # a group of its own, so that whatever it starts can be stopped with it
+                umask=0o077,
             )
         except OSError as error:
-            reason = f"{program} cannot be run: {error.strerror}"
+            reason = f"{command.argv[0]} cannot be started: {program}: {error.strerror}"
             return Outcome(
                 command=command, exit_code=None, stdout=b"", stderr=b"", failure=RunState.MISSING, reason=reason
             )
-        watch = _Watch(process, limits, folder, started, cancel)
-        watch.until_end()
-    return watch.outcome(command)
+    child = _Child(name=command.argv[0], process=process, folder=folder, started=started)
+    failure = _watch(child, timeout, output_cap, cancel or threading.Event())
+    return _outcome(command, child, failure)
 
 
 def _prepare(command: Command, folder: Path) -> Path:
+    folder.mkdir(parents=True, mode=0o700)
     for name in ("home", "tmp", "work"):
-        (folder / name).mkdir(parents=True, mode=0o700)
-    work = folder / "work"
+        (folder / name).mkdir(mode=0o700)
     for name, content in command.files.items():
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / name).write_bytes(content)
-    return work
+        target = folder / "work" / name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _private(target) as file:
+            file.write(content)
+    return folder / "work"
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[BinaryIO]:
+    """A new file that nobody else may read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        yield file
 
 
 def _environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of the caller's: no kubeconfig, no cloud or CI token, no proxy, no TRIVY_* that changes what is found."""
-    home = str(folder / "home")
+    """Nothing of the caller's: no kubeconfig, no cloud or CI token, no proxy, no TRIVY_* that changes what is found. The tools
+    run alone and offline, so the system's own programs are all that PATH needs."""
+    home = folder / "home"
     return {
         "PATH": os.defpath,
-        "HOME": home,
+        "HOME": str(home),
         "TMPDIR": str(folder / "tmp"),
-        "XDG_CACHE_HOME": f"{home}/.cache",
-        "XDG_CONFIG_HOME": f"{home}/.config",
-        "XDG_DATA_HOME": f"{home}/.local/share",
-        "KUBECONFIG": f"{home}/no-kubeconfig",
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+        "XDG_STATE_HOME": str(home / ".local/state"),
+        "XDG_RUNTIME_DIR": str(folder / "tmp"),
+        "KUBECONFIG": str(home / "no-kubeconfig"),
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
         **extra,
     }
 
 
-class _Watch:
-    """A running process under its limits."""
+@dataclass(slots=True, kw_only=True)
+class _Child:
+    """A running process, and what is known of it so far."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        limits: Limits,
-        folder: Path,
-        started: float,
-        cancel: threading.Event | None,
-    ) -> None:
-        self._process, self._limits, self._folder, self._started, self._cancel = (
-            process,
-            limits,
-            folder,
-            started,
-            cancel,
-        )
-        self._status: int | None = None
-        self._cpu: float | None = None
-        self._peak: int | None = None
-        self._failure: RunState | None = None
-        self._reason: str | None = None
-        self._seconds = 0.0
+    name: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+    started: float
+    seconds: float = 0.0
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
 
-    def until_end(self) -> None:
-        """Wait, sampling memory; stop the process when a limit is passed."""
-        try:
-            while not self._ended():
-                self._peak = _peak_memory(self._process.pid) or self._peak
-                if self._cancel is not None and self._cancel.is_set():
-                    raise Cancelled
-                if self._limit_passed():
-                    self._stop()
-                    break
-                time.sleep(_POLL_SECONDS)
-        except BaseException:
-            self._stop()
-            raise
-        finally:
-            self._seconds = time.monotonic() - self._started
-            self._signal(signal.SIGKILL)  # whatever it started and did not wait for
-
-    def _ended(self) -> bool:
-        if self._status is None:
-            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+    def ended(self) -> bool:
+        """Whether it is over; takes its cost when it is."""
+        if self.process.returncode is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            self.seconds = time.monotonic() - self.started
             if pid:
-                self._status = status
-                self._process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait again
-                self._cpu = usage.ru_utime + usage.ru_stime
-        return self._status is not None
+                self.process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait for it again
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        return self.process.returncode is not None
 
-    def _limit_passed(self) -> bool:
-        if time.monotonic() - self._started > self._limits.seconds:
-            self._failure, self._reason = RunState.TIMED_OUT, f"did not finish within {self._limits.seconds:g} s"
-        elif any((self._folder / name).stat().st_size > self._limits.output_bytes for name in ("stdout", "stderr")):
-            self._failure = RunState.FAILED
-            self._reason = f"printed more than {_size(self._limits.output_bytes)}, the limit for one process"
-        return self._failure is not None
+    def sample(self) -> None:
+        self.peak_memory_bytes = _peak_memory(self.process.pid) or self.peak_memory_bytes
 
-    def _stop(self) -> None:
-        """INT lets a tool clean up, TERM asks again, KILL does not ask."""
-        for step, grace in (
-            (signal.SIGINT, _GRACE_SECONDS[0]),
-            (signal.SIGTERM, _GRACE_SECONDS[1]),
-            (signal.SIGKILL, 60.0),
-        ):
-            self._signal(step)
-            until = time.monotonic() + grace
-            while time.monotonic() < until:
-                if self._ended():
-                    return
-                time.sleep(_POLL_SECONDS)
+    def printed(self) -> int:
+        """Bytes of its longer stream."""
+        return max((self.folder / name).stat().st_size for name in ("stdout", "stderr"))
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole group. A group outlives its leader, so this reaches what the process left running, too."""
         try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return  # the whole group is gone, which is what was wanted
+            os.killpg(self.process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # nobody is left; BSD systems call a group of zombies a matter of permission
 
-    def outcome(self, command: Command) -> Outcome:
-        code = self._process.returncode
-        if self._failure is None and code is not None and code < 0:
-            self._failure, self._reason = RunState.FAILED, f"was killed by {_signal_name(-code)}"
-        return Outcome(
-            command=command,
-            exit_code=code if code is not None and code >= 0 and self._failure is None else None,
-            stdout=b"" if self._failure else (self._folder / "stdout").read_bytes(),
-            stderr=_head(self._folder / "stderr", 16 * 1024**2),
-            failure=self._failure,
-            reason=self._reason,
-            seconds=self._seconds,
-            cpu_seconds=self._cpu,
-            peak_memory_bytes=self._peak,
-        )
+    def stop(self) -> None:
+        """End it and all it started: INT lets a tool clean up, TERM asks again, KILL does not ask."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if self.ended():
+                break
+            self.signal(number)
+            until = time.monotonic() + (_GRACE_SECONDS if number is not signal.SIGKILL else _KILL_SECONDS)
+            while not self.ended() and time.monotonic() < until:
+                time.sleep(_LONGEST_PAUSE / 5)
+        self.signal(signal.SIGKILL)
+
+
+def _watch(child: _Child, timeout: float, output_cap: int, cancel: threading.Event) -> _Failure | None:
+    """Wait for the end, or for the first limit that is passed; either way nothing of it runs on."""
+    pause = _LONGEST_PAUSE / 10
+    try:
+        while not child.ended() and child.printed() <= output_cap:
+            child.sample()
+            if child.seconds > timeout:
+                return RunState.TIMED_OUT, f"{child.name} did not finish within {timeout:g} s"
+            if cancel.wait(pause):
+                raise Cancelled
+            pause = min(pause * 1.2, _LONGEST_PAUSE)  # a short run is not held up, a long one costs next to nothing
+    finally:
+        child.stop()
+    if child.printed() > output_cap:
+        return RunState.FAILED, f"{child.name} printed more than {_size(output_cap)}, the limit for one process"
+    code = child.process.returncode
+    return (RunState.FAILED, f"{child.name} was killed by {_signal_name(-code)}") if code < 0 else None
+
+
+def _outcome(command: Command, child: _Child, failure: _Failure | None) -> Outcome:
+    state, reason = failure or (None, None)
+    kept = _HEAD if failure else -1
+    return Outcome(
+        command=command,
+        exit_code=None if failure else child.process.returncode,
+        stdout=_read(child.folder / "stdout", kept),
+        stderr=_read(child.folder / "stderr", kept),
+        failure=state,
+        reason=reason,
+        seconds=child.seconds,
+        cpu_seconds=child.cpu_seconds,
+        peak_memory_bytes=child.peak_memory_bytes,
+    )
 
 
 def _peak_memory(pid: int) -> int | None:
-    """VmHWM in bytes. A child's ru_maxrss would start at our own size; None where /proc is missing or the process is gone."""
+    """VmHWM in bytes, as a child's ru_maxrss would start at our own size; None without /proc, or when the process is gone."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
 
-def _head(path: Path, size: int) -> bytes:
+def _read(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         return file.read(size)
 
@@ -205,9 +211,12 @@ def _head(path: Path, size: int) -> bytes:
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:
+    except ValueError:  # real-time signals have no names
         return f"signal {number}"
 
 
 def _size(count: int) -> str:
-    return f"{count / 1024**2:g} MiB" if count >= 1024**2 else f"{count} bytes"
+    for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if count >= size:
+            return f"{count / size:g} {unit}"
+    return f"{count} bytes"

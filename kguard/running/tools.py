@@ -1,19 +1,20 @@
-"""Every tool asked: found, its version read, its parts run side by side, its output parsed and accounted for."""
+"""Every tool asked: found, its version read, its processes run side by side, what they printed parsed and accounted for."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import yaml
+import msgspec
 from packaging.version import Version
 
 from kguard.errors import ParseError, ToolFailure
@@ -24,20 +25,21 @@ from kguard.model import (
     Parsed,
     RuleSet,
     RunState,
+    Splitting,
     StagedFile,
     StagePart,
     ToolRun,
     UnreadObject,
 )
 from kguard.running import process
-from kguard.running.account import Account, account, total, unread
+from kguard.running.account import Account, account, nothing_read, total
 from kguard.running.contract import Adapter
 from kguard.running.shard import Part, parts
 from kguard.settings import Settings
 
 _VERSION_SECONDS = 60.0
 
-_SEVERITY_OF_STATE = (
+_WORST_LAST = (
     RunState.OK,
     RunState.DEGRADED,
     RunState.UNREADABLE_OUTPUT,
@@ -53,17 +55,88 @@ class ToolProgress:
     """How far a tool is."""
 
     tool: str
+    state: Literal["running", "done"] = "running"
     objects: int
-    processes: int
-    done: int
+    """All that it shall judge."""
+    parts: int
+    parts_done: int = 0
+    seconds: float = 0.0
+    """Since the start of its first process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """A tool's run and what it said, part by part."""
+    """A tool's run and what it said, by part; a part whose process failed is not among them."""
 
     run: ToolRun
     parsed: tuple[tuple[StagePart, Parsed], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFacts:
+    """What data/tools.yaml says of a tool."""
+
+    initials: str
+    homepage: str
+    releases: str
+    """Page where users get it."""
+    install: str
+    proven: tuple[str, ...]
+    """Versions whose output was compared with a run by hand."""
+
+
+Write = Callable[[Path, Sequence[KubeObject]], None]
+"""Puts objects into a folder, each as the file that it is staged as."""
+
+
+def run_tools(
+    adapters: Sequence[Adapter],
+    bundles: Sequence[Bundle],
+    settings: Settings,
+    write: Write,
+    folder: Path,
+    progress: Callable[[ToolProgress], None],
+) -> tuple[ToolResult, ...]:
+    """Run every tool over every bundle, `settings.jobs` processes at a time; one result per adapter, in their order, whatever
+    the tools do.
+
+    `folder` is private to this run. `progress` is called from the workers, never twice at once. When the caller is interrupted,
+    all processes are gone before the interruption goes on.
+    """
+    runner = _Runner(settings=settings, folder=folder, meter=_Meter(progress))
+    with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
+        try:
+            tools = list(pool.map(runner.prepare, adapters))
+            futures = _submit(pool, runner, tools, bundles, _Stage(folder / "stage", write))
+            objects = {obj.key: obj for bundle in bundles for obj in bundle.objects}
+            return tuple(
+                ToolResult(run=tool)
+                if isinstance(tool, ToolRun)
+                else _combined(tool, [future.result() for future in futures[tool.adapter.name]], objects)
+                for tool in tools
+            )
+        finally:
+            runner.cancel.set()
+            pool.shutdown(wait=False, cancel_futures=True)  # leaving `with` waits for those that run
+
+
+def find_program(name: str, settings: Settings) -> Path | None:
+    """A tool's program: what --tool-path says, else the first on PATH that can be run."""
+    given = settings.tool_paths.get(name)
+    if given is not None:
+        return given
+    found = shutil.which(name)
+    return Path(found).absolute() if found else None
+
+
+@lru_cache(maxsize=1)
+def tool_facts() -> Mapping[str, ToolFacts]:
+    """What kguard knows of each tool, by name; nothing of those that other packages bring."""
+    text = (files("kguard") / "data" / "tools.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=dict[str, ToolFacts])
+
+
+# -- before a tool runs -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,251 +147,273 @@ class _Ready:
     program: Path
     version: Version | None
     rules: RuleSet
-    complaints: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PartResult:
-    """What one process came to."""
+class _Unfit(Exception):
+    """A tool cannot be run."""
 
-    part: StagePart
-    outcome: Outcome
-    """Without its output, which is large and was parsed."""
-    state: RunState
-    reason: str | None
-    parsed: Parsed | None
-    account: Account
-    ended: float
+    def __init__(self, state: RunState, reason: str) -> None:
+        super().__init__(reason)
+        self.state, self.reason = state, reason
 
 
-class Stage:
-    """Writes parts to disk; the tools that read the same objects read the same folder."""
+def _submit(
+    pool: ThreadPoolExecutor,
+    runner: _Runner,
+    tools: Iterable[_Ready | ToolRun],
+    bundles: Sequence[Bundle],
+    stage: _Stage,
+) -> Mapping[str, Sequence[Future[_Ended]]]:
+    """Stage the parts and hand each on at once, so that the first run while the last are still written."""
+    planned = [
+        (tool, bundle, part)
+        for tool in tools
+        if isinstance(tool, _Ready)
+        for bundle in bundles
+        for part in parts(tool.adapter, bundle.objects, runner.settings.jobs)
+    ]
+    futures: dict[str, list[Future[_Ended]]] = {tool.adapter.name: [] for tool in tools if isinstance(tool, _Ready)}
+    for tool, _, part in planned:
+        runner.meter.plan(tool.adapter.name, len(part.judged))
+    # the longest first: a long process that starts last keeps everybody waiting
+    for tool, bundle, part in sorted(planned, key=lambda job: -_cost(job[0].adapter, job[2])):
+        futures[tool.adapter.name].append(pool.submit(runner.run, tool, stage.part(bundle.id, part)))
+    return futures
 
-    def __init__(self, folder: Path, write: Callable[[Path, Sequence[KubeObject]], None]) -> None:
+
+def _cost(adapter: Adapter, part: Part) -> int:
+    """A guess. Who judges each object alone is slow, or it would not be worth splitting: trivy takes five times as long an
+    object as the next."""
+    return len(part.objects) * (5 if adapter.splitting is Splitting.OBJECT else 1)
+
+
+class _Stage:
+    """The folders that tools read; those that read the same objects share one."""
+
+    def __init__(self, folder: Path, write: Write) -> None:
         self._folder, self._write = folder, write
-        self._roots: dict[tuple[int, ...], Path] = {}
+        self._roots: dict[tuple[KubeObject, ...], Path] = {}
 
     def part(self, bundle: str, part: Part) -> StagePart:
-        key = tuple(id(obj) for obj in part.objects)
-        if key not in self._roots:
-            root = self._folder / f"{len(self._roots) + 1}"
+        root = self._roots.get(part.objects)
+        if root is None:
+            root = self._roots[part.objects] = self._folder / str(len(self._roots) + 1)
             root.mkdir(parents=True, mode=0o700)
             self._write(root, part.objects)
-            self._roots[key] = root
-        root = self._roots[key]
         staged = (StagedFile(path=obj.staged, ref=obj.ref, context=obj.staged in part.context) for obj in part.objects)
         return StagePart(id=root.name, bundle=bundle, root=root, files=tuple(staged))
 
 
-def run_tools(
-    adapters: Sequence[Adapter],
-    bundles: Sequence[Bundle],
-    settings: Settings,
-    write: Callable[[Path, Sequence[KubeObject]], None],
-    folder: Path,
-    progress: Callable[[ToolProgress], None],
-) -> tuple[ToolResult, ...]:
-    """Run every tool over every bundle; one result per adapter, in their order, whatever happens.
+class _Meter:
+    """Counts what is done of each tool, and tells of it, one event at a time."""
 
-    `write` puts objects into a folder; `folder` is private to this run. When the caller is interrupted, all processes are stopped
-    before the interruption goes on.
-    """
-    cancel = threading.Event()
-    pool = ThreadPoolExecutor(max_workers=settings.jobs)
-    runner = _Runner(settings, folder, cancel, progress)
-    try:
-        prepared = list(pool.map(runner.prepare, adapters))
-        stage = Stage(folder / "stage", write)
-        planned = [_planned(tool, bundles, settings, stage) for tool in prepared]
-        # the longest first: a late long process would keep the others waiting
-        order = sorted(range(len(planned)), key=lambda number: -_expected(prepared[number], planned[number]))
-        futures: dict[int, list[Future[_PartResult]]] = {number: [] for number in range(len(planned))}
-        for number in order:
-            for part in planned[number]:
-                futures[number].append(pool.submit(runner.run_part, prepared[number], part, len(planned[number])))
-        objects = {(bundle.id, obj.staged): obj for bundle in bundles for obj in bundle.objects}
-        return tuple(
-            ToolResult(run=tool)
-            if isinstance(tool, ToolRun)
-            else _combined(tool, [f.result() for f in futures[number]], objects)
-            for number, tool in enumerate(prepared)
-        )
-    finally:
-        cancel.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+    def __init__(self, tell: Callable[[ToolProgress], None]) -> None:
+        self._tell, self._lock = tell, threading.Lock()
+        self._now: dict[str, ToolProgress] = {}
+        self._started: dict[str, float] = {}
+
+    def plan(self, tool: str, objects: int) -> None:
+        now = self._now.get(tool, ToolProgress(tool=tool, objects=0, parts=0))
+        self._now[tool] = replace(now, objects=now.objects + objects, parts=now.parts + 1)
+
+    def count(self, tool: str, done: int) -> None:
+        """`done` parts more are done: 0 when one starts."""
+        with self._lock:
+            started = self._started.setdefault(tool, time.monotonic())
+            now = replace(self._now[tool], seconds=time.monotonic() - started)
+            now = replace(now, parts_done=now.parts_done + done)
+            self._now[tool] = replace(now, state="done") if now.parts_done == now.parts else now
+            self._tell(self._now[tool])
 
 
-def _planned(tool: _Ready | ToolRun, bundles: Sequence[Bundle], settings: Settings, stage: Stage) -> list[StagePart]:
-    if isinstance(tool, ToolRun):
-        return []
-    return [
-        stage.part(bundle.id, part) for bundle in bundles for part in parts(tool.adapter, bundle.objects, settings.jobs)
-    ]
+# -- while it runs ----------------------------------------------------------------------------------------------------
 
 
-def _expected(tool: _Ready | ToolRun, planned: Sequence[StagePart]) -> int:
-    """A guess at the cost: tools that judge each object alone are the slow ones."""
-    split = isinstance(tool, _Ready) and tool.adapter.part_limit is not None
-    return max((len(part.files) for part in planned), default=0) * (10 if split else 1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """What one process came to."""
+
+    part: StagePart
+    outcome: Outcome
+    """Without what it printed, which is large and was parsed."""
+    started: float
+    state: RunState
+    reason: str | None
+    parsed: Parsed | None
+    account: Account
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Runner:
     """Runs version commands and parts, each in a folder of its own."""
 
-    def __init__(
-        self, settings: Settings, folder: Path, cancel: threading.Event, progress: Callable[[ToolProgress], None]
-    ) -> None:
-        self._settings, self._folder, self._cancel, self._progress = settings, folder, cancel, progress
-        self._lock = threading.Lock()
-        self._count = 0
-        self._done: dict[str, int] = {}
-
-    def _own_folder(self) -> Path:
-        with self._lock:
-            self._count += 1
-            return self._folder / f"process-{self._count}"
+    settings: Settings
+    folder: Path
+    meter: _Meter
+    cancel: threading.Event = field(default_factory=threading.Event)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def prepare(self, adapter: Adapter) -> _Ready | ToolRun:
         """Find the program, read its version, look at its rules; a run that ends here has its state."""
-        if self._settings.tools is not None and adapter.name not in self._settings.tools:
-            return ToolRun(name=adapter.name, state=RunState.SKIPPED, reason="left out by --tools")
-        program = find_program(adapter.name, self._settings)
+        run = ToolRun(name=adapter.name, state=RunState.SKIPPED, reason=f"{adapter.name} was left out by --tools")
+        if self.settings.tools is not None and adapter.name not in self.settings.tools:
+            return run
+        program = find_program(adapter.name, self.settings)
         if program is None:
-            reason = f"{adapter.name} is not installed: {_where_to_get(adapter.name)}"
-            return ToolRun(name=adapter.name, state=RunState.MISSING, reason=reason)
-        limits = process.Limits(seconds=min(_VERSION_SECONDS, self._settings.timeout))
-        outcome = process.run(adapter.version_command(), program, self._own_folder(), limits, self._cancel)
-        ended = ToolRun(
-            name=adapter.name, state=RunState.MISSING, program=str(program), exit_codes=(outcome.exit_code,)
-        )
-        if outcome.failure is not None:
-            return replace(ended, state=outcome.failure, reason=f"asked for its version, it {outcome.reason}")
+            reason = f"{adapter.name} is not installed. {_get_it(adapter.name)}"
+            return replace(run, state=RunState.MISSING, reason=reason)
+        run = replace(run, program=str(program))
         try:
-            version = adapter.read_version(outcome)
-        except (ParseError, ToolFailure) as error:
-            reason = f"{program} does not answer like {adapter.name}: {error}"
-            return replace(ended, state=RunState.WRONG_VERSION, reason=reason)
-        if version is not None and version not in adapter.versions:
-            reason = (
-                f"{version} is not a version that kguard can read ({adapter.versions}): {_where_to_get(adapter.name)}"
-            )
-            return replace(ended, state=RunState.WRONG_VERSION, version=version, reason=reason)
-        rules = adapter.rules(self._settings, version)
+            version = self._version(adapter, program)
+        except _Unfit as error:
+            return replace(run, state=error.state, reason=error.reason)
+        if version is not None and not adapter.versions.contains(version, prereleases=True):
+            reason = f"{adapter.name} {version} is not a version that kguard can read ({adapter.versions}). "
+            reason += _get_it(adapter.name)
+            return replace(run, state=RunState.WRONG_VERSION, version=version, reason=reason)
+        rules = adapter.rules(self.settings, version)
         if rules.problem is not None:
-            return replace(ended, state=RunState.DEGRADED, version=version, rules=rules, reason=rules.problem)
-        complaints = () if version is not None else ("the build tells no version",)
-        return _Ready(adapter=adapter, program=program, version=version, rules=rules, complaints=complaints)
+            return replace(run, state=RunState.DEGRADED, version=version, rules=rules, reason=rules.problem)
+        return _Ready(adapter=adapter, program=program, version=version, rules=rules)
 
-    def run_part(self, tool: _Ready | ToolRun, part: StagePart, of: int) -> _PartResult:
-        """Run one process over a part and parse its output at once, so that no two large outputs are kept."""
-        if isinstance(tool, ToolRun):
-            raise TypeError(f"{tool.name} has no parts to run")
-        self._report(tool.adapter.name, part, of, done=False)
-        command = tool.adapter.plan(part, self._settings, tool.rules)
-        folder = self._own_folder()
+    def _version(self, adapter: Adapter, program: Path) -> Version | None:
+        """The version that a program tells. One that fails without a word is broken; one that answers otherwise is another."""
+        timeout = min(_VERSION_SECONDS, self.settings.timeout)
+        command, folder = adapter.version_command(), self._own_folder()
+        outcome = process.run(command, program, folder, timeout=timeout, cancel=self.cancel)
+        if outcome.failure is not None:
+            raise _Unfit(outcome.failure, f"Asked for its version, {outcome.reason}")
+        try:
+            return adapter.read_version(outcome)
+        except ToolFailure as error:
+            raise _Unfit(RunState.FAILED, f"Asked for its version, {adapter.name} failed: {error}") from error
+        except (ParseError, UnicodeDecodeError) as error:
+            if outcome.exit_code and not outcome.stdout.strip():
+                reason = f"Asked for its version, {adapter.name} printed none and ended with {outcome.exit_code}"
+                raise _Unfit(RunState.FAILED, reason) from error
+            reason = f"{program} does not answer as {adapter.name} does: {error}"
+            raise _Unfit(RunState.WRONG_VERSION, reason) from error
+
+    def run(self, tool: _Ready, part: StagePart) -> _Ended:
+        """Run a process over a part and parse what it printed at once: no worker holds more than one output."""
+        self.meter.count(tool.adapter.name, 0)
+        command = tool.adapter.plan(part, self.settings, tool.rules)
+        folder, started = self._own_folder(), time.monotonic()
         outcome = process.run(
-            command, tool.program, folder, process.Limits(seconds=self._settings.timeout), self._cancel
+            command,
+            tool.program,
+            folder,
+            timeout=self.settings.timeout,
+            output_cap=process.OUTPUT_CAP,
+            cancel=self.cancel,
         )
         shutil.rmtree(folder, ignore_errors=True)
-        result = _judged(tool, part, outcome, self._settings)
-        self._report(tool.adapter.name, part, of, done=True)
-        return result
+        ended = _judged(tool, part, outcome, started, self.settings.timeout)
+        self.meter.count(tool.adapter.name, 1)
+        return ended
 
-    def _report(self, tool: str, part: StagePart, of: int, *, done: bool) -> None:
-        with self._lock:
-            self._done[tool] = self._done.get(tool, 0) + done
-            self._progress(ToolProgress(tool=tool, objects=len(part.files), processes=of, done=self._done[tool]))
+    def _own_folder(self) -> Path:
+        return self.folder / f"process-{next(self._numbers)}"
 
 
-def _judged(tool: _Ready, part: StagePart, outcome: Outcome, settings: Settings) -> _PartResult:
+def _judged(tool: _Ready, part: StagePart, outcome: Outcome, started: float, timeout: float) -> _Ended:
     state, reason, parsed = outcome.failure, outcome.reason, None
     if state is None:
-        try:
-            parsed = _own(part, tool.adapter.parse(outcome))
-        except ToolFailure as error:
-            state, reason = RunState.FAILED, str(error)
-        except ParseError as error:
-            state, reason = RunState.UNREADABLE_OUTPUT, f"its output cannot be read: {error}"
-    if state is RunState.TIMED_OUT:
-        reason = f"{reason} on {len(part.files):,} objects; raise it with --timeout {settings.timeout * 3:g}, or cut the input"
-    held = account(part, parsed, tool.rules) if parsed is not None else unread(part, reason or str(state))
-    if state is None:
-        state = RunState.DEGRADED if held.unread else RunState.OK
-        reason = None
+        state, reason, parsed = _parsed(tool.adapter, part, outcome)
+    elif state is RunState.TIMED_OUT:
+        reason = f"{reason} on {len(part.files):,} objects. Raise it with --timeout {timeout * 3:g}, or cut the input"
+    held = account(part, parsed, tool.rules) if parsed is not None else nothing_read(part, reason or state)
+    if state is RunState.OK and (held.unread or held.unknown):
+        state = RunState.DEGRADED
     bare = replace(outcome, stdout=b"", stderr=b"")
-    return _PartResult(
-        part=part, outcome=bare, state=state, reason=reason, parsed=parsed, account=held, ended=time.monotonic()
-    )
+    return _Ended(part=part, outcome=bare, started=started, state=state, reason=reason, parsed=parsed, account=held)
 
 
-def _own(part: StagePart, parsed: Parsed) -> Parsed:
-    """Without evidence about objects that are here as context only: the part that judges them has it."""
+def _parsed(adapter: Adapter, part: StagePart, outcome: Outcome) -> tuple[RunState, str | None, Parsed | None]:
+    try:
+        return RunState.OK, None, _judged_here(part, adapter.parse(outcome))
+    except ToolFailure as error:
+        return RunState.FAILED, f"{adapter.name} failed: {error}", None
+    except (ParseError, UnicodeDecodeError) as error:
+        return RunState.UNREADABLE_OUTPUT, f"What {adapter.name} printed cannot be read: {error}", None
+    except RecursionError:  # hostile output may be nested deeper than a decoder goes
+        return RunState.UNREADABLE_OUTPUT, f"What {adapter.name} printed is nested too deeply to be read", None
+
+
+def _judged_here(part: StagePart, parsed: Parsed) -> Parsed:
+    """Without evidence about objects that are here as context only, so that no object is judged twice. The tools that are split
+    print one record for each evidence."""
     context = {file.path for file in part.files if file.context}
     if not context:
         return parsed
     kept = tuple(
         item for item in parsed.evidence if (file := part.find(item.object)) is None or file.path not in context
     )
-    return replace(parsed, evidence=kept)
+    return replace(parsed, evidence=kept, records=parsed.records - len(parsed.evidence) + len(kept))
 
 
-def _combined(tool: _Ready, results: Sequence[_PartResult], objects: dict[tuple[str, str], KubeObject]) -> ToolResult:
-    """One run out of a tool's processes."""
-    state = max((result.state for result in results), key=_SEVERITY_OF_STATE.index, default=RunState.OK)
-    counts = total([result.account for result in results])
-    missed = tuple(
-        _unread_object(result, file, why, objects) for result in results for file, why in result.account.unread
-    )
-    parsed = tuple((result.part, result.parsed) for result in results if result.parsed is not None)
-    costs = [result.outcome for result in results]
+# -- after it ran -----------------------------------------------------------------------------------------------------
+
+
+def _combined(tool: _Ready, ended: Sequence[_Ended], objects: Mapping[tuple[str, str], KubeObject]) -> ToolResult:
+    """One run out of a tool's processes; what some of them said is kept when others failed."""
+    state = max((item.state for item in ended), key=_WORST_LAST.index, default=RunState.OK)
+    counts = total(item.account.counts for item in ended)
+    missed = (_unread(item.part, file, why, objects) for item in ended for file, why in item.account.unread)
+    parsed = tuple((item.part, item.parsed) for item in ended if item.parsed is not None)
+    outcomes = [item.outcome for item in ended]
     run = ToolRun(
         name=tool.adapter.name,
         state=state,
         version=tool.version,
-        reason=_reason(state, results, counts.unread),
+        reason=_reason(tool.adapter.name, state, ended, counts.unread),
         program=str(tool.program),
-        exit_codes=tuple(cost.exit_code for cost in costs),
-        seconds=_seconds(results),
-        cpu_seconds=_sum(cost.cpu_seconds for cost in costs),
-        peak_memory_bytes=max((cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes), default=None),
-        processes=len(results),
-        rules=_rules(tool.rules, [item for _, item in parsed]),
+        exit_codes=tuple(outcome.exit_code for outcome in outcomes),
+        seconds=_wall_seconds(ended),
+        cpu_seconds=_sum(outcome.cpu_seconds for outcome in outcomes),
+        peak_memory_bytes=max((it.peak_memory_bytes for it in outcomes if it.peak_memory_bytes), default=None),
+        processes=len(ended),
+        rules=_rules(tool.rules, (item for _, item in parsed)),
         objects=counts,
         unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object, item.reason))),
         records=sum(item.records for _, item in parsed),
         evidence=sum(len(item.evidence) for _, item in parsed),
-        complaints=tuple(sorted({*tool.complaints, *(line for _, item in parsed for line in item.complaints)})),
+        complaints=tuple(
+            sorted({*_version_complaints(tool), *(line for _, item in parsed for line in item.complaints)})
+        ),
     )
     return ToolResult(run=run, parsed=parsed)
 
 
-def _unread_object(
-    result: _PartResult, file: StagedFile, why: str, objects: dict[tuple[str, str], KubeObject]
+def _unread(
+    part: StagePart, file: StagedFile, reason: str, objects: Mapping[tuple[str, str], KubeObject]
 ) -> UnreadObject:
-    origin = objects[result.part.bundle, file.path].origin
-    return UnreadObject(path=origin.path, document=origin.document, object=file.ref, reason=why)
+    origin = objects[part.bundle, file.path].origin
+    return UnreadObject(path=origin.path, document=origin.document, object=file.ref, reason=reason)
 
 
-def _reason(state: RunState, results: Sequence[_PartResult], missed: int) -> str | None:
+def _reason(name: str, state: RunState, ended: Sequence[_Ended], unread: int) -> str | None:
     if state is RunState.OK:
         return None
     if state is RunState.DEGRADED:
-        return f"did not read {missed} object{'s' if missed != 1 else ''}"
-    worst = [result.reason for result in results if result.state is state and result.reason]
-    of = f" ({len(worst)} of {len(results)} processes)" if len(results) > 1 else ""
-    return f"{worst[0] if worst else state}{of}"
+        unknown = [line for item in ended for line in item.account.unknown]
+        staged = sum(item.account.counts.staged for item in ended)
+        missed = f"{name} did not read {unread:,} of {staged:,} objects"
+        return missed if unread else f"{name} could not read what it was not given: {unknown[0]}"
+    reasons = [item.reason for item in ended if item.state is state and item.reason]
+    return reasons[0] if len(ended) == 1 else f"{len(reasons)} of {len(ended)} processes: {reasons[0]}"
 
 
 def _rules(known: RuleSet, parsed: Iterable[Parsed]) -> RuleSet:
     """What the output says of the active rules is truer than what was known before."""
     told = [item.rules for item in parsed if item.rules is not None]
-    return replace(known, ids=frozenset[str]().union(*told)) if told else known
+    return replace(known, ids=frozenset().union(*told)) if told else known
 
 
-def _seconds(results: Sequence[_PartResult]) -> float | None:
-    if not results:
+def _wall_seconds(ended: Sequence[_Ended]) -> float | None:
+    if not ended:
         return None
-    return max(r.ended for r in results) - min(r.ended - r.outcome.seconds for r in results)
+    return max(item.started + item.outcome.seconds for item in ended) - min(item.started for item in ended)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -326,24 +421,18 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def find_program(name: str, settings: Settings) -> Path | None:
-    """A tool's program: what --tool-path says, else what PATH has."""
-    given = settings.tool_paths.get(name)
-    if given is not None:
-        return given
-    found = shutil.which(name)
-    return Path(found).absolute() if found else None
+def _version_complaints(tool: _Ready) -> tuple[str, ...]:
+    name, facts = tool.adapter.name, tool_facts().get(tool.adapter.name)
+    if tool.version is None:
+        return (f"this build of {name} tells no version",)
+    if facts is not None and str(tool.version) not in facts.proven:
+        return (
+            f"{name} {tool.version} is not among the versions that kguard was tried with: {', '.join(facts.proven)}",
+        )
+    return ()
 
 
-def _where_to_get(name: str) -> str:
-    known = tool_facts().get(name)
-    source = f"get it from {known['releases']} and put it on PATH" if known else "put it on PATH"
-    return f"{source}, or leave it out with --tools -{name}"
-
-
-@lru_cache(maxsize=1)
-def tool_facts() -> dict[str, dict[str, Any]]:
-    """data/tools.yaml: where users get each tool."""
-    text = (files("kguard") / "data" / "tools.yaml").read_text(encoding="utf-8")
-    facts: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return facts
+def _get_it(name: str) -> str:
+    facts = tool_facts().get(name)
+    source = f"Get it from {facts.releases}, put" if facts else "Put"
+    return f"{source} it on PATH, or leave it out: --tools -{name}"
