@@ -2,17 +2,93 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
-from kguard.model import KubeObject, ObjectRef, Origin, Span
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import (
+    Command,
+    Evidence,
+    KubeObject,
+    ObjectHint,
+    ObjectRef,
+    Origin,
+    Outcome,
+    Parsed,
+    RuleSet,
+    Span,
+    Splitting,
+    StagePart,
+)
+from kguard.running.contract import Adapter
+from kguard.settings import Settings
 
 MARK = "KGUARD_TEST_MARK"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeAdapter:
+    """An adapter of a tool that prints the paths that it read, and those of them in which it found a fault:
+    `{"fake": {"read": [...], "found": [...], "complaints": [...]}}`."""
+
+    name: str = "fake"
+    versions: SpecifierSet = SpecifierSet(">=1,<2")  # noqa: RUF009 - never changed
+    splitting: Splitting = Splitting.OBJECT
+    context_kinds: frozenset[str] = frozenset()
+    part_limit: int | None = None
+    unique_identities: bool = False
+    rule_problem: str | None = None
+
+    def version_command(self) -> Command:
+        return Command(argv=(self.name, "version"), env={MARK: self.name})
+
+    def read_version(self, outcome: Outcome) -> Version | None:
+        label, _, number = outcome.stdout.decode().strip().partition(" ")
+        if label != "fake":
+            raise ParseError(f"its version command printed {label!r}")
+        return None if number == "development" else Version(number)
+
+    def rules(self, settings: Settings, version: Version | None) -> RuleSet:
+        return RuleSet(source="built into fake", problem=self.rule_problem)
+
+    def plan(self, part: StagePart, settings: Settings, rules: RuleSet) -> Command:
+        return Command(argv=(self.name, "scan", str(part.root)), part=part, env={MARK: self.name})
+
+    def parse(self, outcome: Outcome) -> Parsed:
+        if outcome.exit_code != 0 and not outcome.stdout:
+            raise ToolFailure(f"it ended with {outcome.exit_code}")
+        try:
+            said = json.loads(outcome.stdout)["fake"]
+        except (ValueError, KeyError) as error:
+            raise ParseError(repr(error)) from error
+        return Parsed(
+            records=len(said["found"]),
+            evidence=tuple(self._evidence(path) for path in said["found"]),
+            seen=frozenset(ObjectHint(staged=path) for path in said["read"]),
+            rules=frozenset(said.get("rules", ["fault"])),
+            complaints=tuple(said.get("complaints", ())),
+        )
+
+    def _evidence(self, path: str) -> Evidence:
+        hint = ObjectHint(staged=path)
+        return Evidence(
+            tool=self.name, rule="fault", title="A fault", native_severity=None, message=path, url=None, object=hint
+        )
+
+
+@pytest.fixture(scope="session")
+def new_adapter() -> Callable[..., Adapter]:
+    """The adapter of a fake tool."""
+    return FakeAdapter
 
 
 @pytest.fixture(scope="session")
