@@ -247,7 +247,7 @@ def _evidence(
     resource: str, control: _Control, resources: Mapping[str, dict[str, Any]], scores: Mapping[str, float]
 ) -> Iterator[Evidence]:
     raw = resources[resource]
-    related = raw.get("relatedObjects") or []
+    related = _related(raw)
     severity = control.severity or _severity(scores.get(control.controlID, 0))
     places = [(rule.name, *place) for rule in control.rules or () if rule.status == "failed" for place in _places(rule)]
     for inner, path, fix, owner in dict.fromkeys(places) or [("", "", "", "")]:
@@ -278,15 +278,21 @@ def _places(rule: _Rule) -> Iterator[tuple[str, str, str]]:
 def _through(path: str, raw: dict[str, Any], owner: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
     """The object that a path runs through, and the path in it."""
     match = _RELATED.match(path)
-    related = raw.get("relatedObjects") or []
+    related = _related(raw)
     if match and int(match[1]) < len(related):
         return related[int(match[1])], match[2]
     return (owner if owner is not None else raw), path
 
 
+def _related(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects that a resource was made up from; C-0042 gives one object in place of a list."""
+    found = raw.get("relatedObjects") or []
+    return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
+
+
 def _subject_of(raw: dict[str, Any]) -> ObjectHint:
     """The object that a record belongs to: the binding, where kubescape made up a subject from it."""
-    bindings = [item for item in raw.get("relatedObjects") or () if str(item.get("kind", "")).endswith("Binding")]
+    bindings = [item for item in _related(raw) if str(item.get("kind", "")).endswith("Binding")]
     made_up = "sourcePath" not in raw and raw.get("kind") in ("ServiceAccount", "User", "Group")
     return _hint(bindings[0] if bindings and made_up else raw)
 

@@ -1,0 +1,413 @@
+"""Evidence merged into findings: one for every real fault, by object, container, control and discriminator.
+
+Every step looks at one piece of evidence and at the manifest, never at what other tools said, so that adding or leaving out a tool
+moves no other finding. What a rule says of a place decides which of its controls it speaks of; the places of that control give the
+discriminator and the line.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kguard.findings.catalogue import Catalogue, Control, RuleMapping, references
+from kguard.findings.excerpt import excerpt_of
+from kguard.findings.fingerprint import colliding, fingerprint
+from kguard.findings.locate import location_of
+from kguard.findings.mask import masked
+from kguard.findings.places import Place, places
+from kguard.findings.severity import severity_of
+from kguard.findings.surroundings import Surroundings
+from kguard.model import (
+    Container,
+    FieldPath,
+    Finding,
+    Fix,
+    KubeObject,
+    Located,
+    ObjectIndex,
+    Severity,
+    Statement,
+)
+
+Index = Callable[[KubeObject], ObjectIndex]
+Key = tuple[tuple[str, str], str, str, str]
+"""What makes a finding: object, control, container, discriminator; "" for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """That a piece of evidence supports a finding, and why."""
+
+    control: str
+    """A catalogue id, or `tool:rule`."""
+    object: KubeObject
+    container: Container | None
+    discriminator: str | None
+    path: FieldPath | None
+    """The field to look at and to change."""
+    evidence: Located
+    why: str
+    located: int | None
+    """How many places came from the manifest because the tool named none."""
+    believed: bool = True
+    """False for what a tool guesses and what only repeats other rules."""
+
+    @property
+    def key(self) -> Key:
+        return (self.object.key, self.control, self.container.name if self.container else "", self.discriminator or "")
+
+
+def merge(
+    located: Iterable[Located], objects: Sequence[KubeObject], catalogue: Catalogue, index: Index
+) -> tuple[Finding, ...]:
+    """All evidence in findings, in the order of the reports. The order of the evidence does not matter."""
+    router = Router(catalogue, Surroundings(objects, index), index)
+    ordered = sorted(located, key=_evidence_order)
+    groups: dict[Key, list[Support]] = defaultdict(list)
+    for item in ordered:
+        for support in router.supports(item):
+            groups[support.key].append(support)
+    doubled = colliding(objects)
+    maker = _Maker(catalogue, index, doubled)
+    made = {key: maker.finding(groups[key]) for key in sorted(groups)}
+    return tuple(sorted(_related(made, groups, catalogue), key=_report_order))
+
+
+def _evidence_order(item: Located) -> tuple[object, ...]:
+    """A total order on what matters, starting with the object, so that the index works object by object."""
+    evidence = item.evidence
+    return (
+        item.object.key,
+        evidence.tool,
+        evidence.rule,
+        evidence.container or "",
+        [str(step) for step in evidence.path or ()],
+        (evidence.lines.line, evidence.lines.end_line) if evidence.lines else (0, 0),
+        evidence.value or "",
+        evidence.inner_rule or "",
+        evidence.message,
+        [obj.key for obj in item.related],
+        item.path_object.key,
+    )
+
+
+def _report_order(finding: Finding) -> tuple[object, ...]:
+    place = finding.location
+    return (
+        finding.severity.rank,
+        place.path,
+        place.line or 0,
+        finding.control,
+        finding.container or "",
+        finding.discriminator or "",
+        finding.fingerprint,
+        finding.bundle,
+    )
+
+
+# -- which finding a piece of evidence supports -----------------------------------------------------------------------------
+
+
+class Router:
+    """Finds the control, the object, the container and the place that evidence speaks of."""
+
+    def __init__(self, catalogue: Catalogue, around: Surroundings, index: Index) -> None:
+        self._catalogue, self._around, self._index = catalogue, around, index
+
+    def supports(self, item: Located) -> Iterator[Support]:
+        """At least one for every piece of evidence."""
+        evidence = item.evidence
+        mappings = [
+            mapping for mapping in self._catalogue.mappings(evidence.tool, evidence.rule) if _speaks_of(mapping, item)
+        ]
+        if not mappings:
+            yield self._own(item, "the catalogue has no control for this rule")
+            return
+        if mappings[0].summary:
+            yield replace(self._own(item, "repeats what other rules say"), believed=False)
+            return
+        routes = [(mapping, self._route(mapping, item)) for mapping in mappings]
+        placed = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
+        chosen = placed or [(mapping, route) for mapping, route in routes[:1] if isinstance(route, _Route)]
+        chosen = [(mapping, route) for mapping, route in chosen if route.places or not mapping.needs_place]
+        if not chosen:
+            reason = next(
+                (route for _, route in routes if isinstance(route, str)), "the manifest does not show the fault"
+            )
+            yield replace(self._own(item, f"unproven: {reason}"), believed=False)
+        for mapping, route in chosen:
+            yield from self._placed(mapping, route, item)
+
+    def _own(self, item: Located, why: str) -> Support:
+        """A finding of the rule itself: unmapped, unproven, or a summary. Nothing is dropped."""
+        evidence = item.evidence
+        return Support(
+            control=f"{evidence.tool}:{evidence.rule}",
+            object=item.object,
+            container=item.container,
+            discriminator=evidence.value,
+            path=item.path if item.path_object is item.object else None,
+            evidence=item,
+            why=why,
+            located=None,
+        )
+
+    def _route(self, mapping: RuleMapping, item: Located) -> _Route | str:
+        """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot."""
+        control = self._catalogue.controls[mapping.control]
+        obj = self._anchor(control, item)
+        if isinstance(obj, str):
+            return obj
+        index = self._index(obj)
+        container = item.container if obj is item.object else None
+        path = item.path if item.path_object is obj else None
+        found = self._inside(places(control, obj, index, self._around), container)
+        named = self._named(control, obj, found, item, path, container)
+        return _Route(control=control, object=obj, container=container, places=named[0], located=named[1])
+
+    def _named(
+        self,
+        control: Control,
+        obj: KubeObject,
+        found: tuple[Place, ...],
+        item: Located,
+        path: FieldPath | None,
+        container: Container | None,
+    ) -> tuple[tuple[Place, ...], int | None]:
+        """The places that a tool names by path or by a quoted value; all of them, counted, where it names none."""
+        value = item.evidence.value
+        if value is not None and control.discriminated:
+            exact = tuple(place for place in found if value in place.names)
+            if exact:
+                return exact, None
+            every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
+            return tuple(place for place in every if value in place.names), None
+        if path is not None and (item.evidence.path is not None or container is None or path != container.path):
+            touched = tuple(place for place in found if place.touches(path))
+            if touched or item.evidence.path is None:
+                return touched or found, None if touched else len(found)
+            if not control.discriminated:
+                return (), None
+            every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
+            return tuple(place for place in every if place.touches(path)), None
+        return found, len(found) or None
+
+    @staticmethod
+    def _inside(found: tuple[Place, ...], container: Container | None) -> tuple[Place, ...]:
+        if container is None:
+            return found
+        return tuple(place for place in found if place.container is None or place.container == container)
+
+    def _anchor(self, control: Control, item: Located) -> KubeObject | str:
+        """The object that a finding of this control belongs to; a sentence where it cannot be told."""
+        obj = item.object
+        match control.anchor:
+            case "role" if obj.ref.kind.endswith("Binding"):
+                return self._role(item)
+            case "budget" if obj.ref.kind != "PodDisruptionBudget":
+                budgets = self._around.budgets(obj, self._index(obj).value)
+                return budgets[0] if budgets else obj
+            case _:
+                return obj
+
+    def _role(self, item: Located) -> KubeObject | str:
+        binding = item.object
+        role = next((obj for obj in item.related if obj.ref.kind in ("Role", "ClusterRole")), None)
+        if role is None:
+            role = self._around.role(binding, self._index(binding).value)
+        if role is None:
+            return "the role that it binds is not among the manifests"
+        if role.ref.kind == "Role" and role.ref.namespace != binding.ref.namespace:
+            return f"it pairs a binding with a role of another namespace ({role.ref.namespace or 'none named'})"
+        return role
+
+    def _placed(self, mapping: RuleMapping, route: _Route, item: Located) -> Iterator[Support]:
+        """One support for each fault that the evidence shows: its containers and discriminators."""
+        control = route.control
+        in_containers = control.scope == "container"
+        faults: dict[tuple[str, str], Place] = {}
+        for place in route.places:
+            container = (route.container or place.container) if in_containers else None
+            faults.setdefault((container.name if container else "", place.discriminator or ""), place)
+        shown: list[Place | None] = [*faults.values()] or [None]
+        for place in shown:
+            own = route.container or (place.container if place else None)
+            yield Support(
+                control=control.id,
+                object=route.object,
+                container=own if in_containers else None,
+                discriminator=place.discriminator if place else None,
+                path=place.path if place else (item.path if item.path_object is route.object else None),
+                evidence=item,
+                why=_why(mapping, route, item),
+                located=route.located,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """What evidence means if it speaks of a control."""
+
+    control: Control
+    object: KubeObject
+    container: Container | None
+    places: tuple[Place, ...]
+    located: int | None
+
+
+def _speaks_of(mapping: RuleMapping, item: Located) -> bool:
+    evidence = item.evidence
+    if mapping.says is not None and not mapping.says.search(evidence.message):
+        return False
+    if mapping.path is not None and evidence.path is not None and mapping.path not in evidence.path:
+        return False
+    return mapping.inner is None or evidence.inner_rule == mapping.inner
+
+
+def _why(mapping: RuleMapping, route: _Route, item: Located) -> str:
+    rule = f"{mapping.tool}/{mapping.rule}"
+    kind = "also fires on" if mapping.secondary else "partly covers" if mapping.partial else "is the rule for"
+    parts = [f"{rule} {kind} {mapping.control}"]
+    if route.object is not item.object:
+        parts.append(f"reported on {item.object.ref}, which leads here")
+    if route.located is not None:
+        parts.append("the tool names no place: taken from the manifest")
+    return "; ".join(parts)
+
+
+# -- findings -------------------------------------------------------------------------------------------------------------
+
+
+class _Maker:
+    """Turns the supports of one fault into its finding."""
+
+    def __init__(self, catalogue: Catalogue, index: Index, doubled: frozenset[tuple[str, str, str, str]]) -> None:
+        self._catalogue, self._index, self._doubled = catalogue, index, doubled
+
+    def finding(self, supports: Sequence[Support]) -> Finding:
+        first = supports[0]
+        obj, container = first.object, first.container
+        control = self._catalogue.controls.get(first.control)
+        path = self._path(supports, control)
+        location = location_of(obj, path, container, self._index)
+        believed = any(support.believed for support in supports)
+        return Finding(
+            fingerprint=fingerprint(
+                first.control,
+                obj.ref,
+                container.name if container else None,
+                first.discriminator,
+                origin_path=obj.origin.path if obj.ref.identity in self._doubled else None,
+            ),
+            control=first.control,
+            title=control.title if control else first.evidence.evidence.title,
+            severity=_severity(control, supports) if believed else Severity.INFO,
+            category=control.category if control else "unmapped",
+            gated=believed,
+            bundle=obj.bundle,
+            object=obj.ref,
+            container=container.name if container else None,
+            discriminator=first.discriminator,
+            location=location,
+            places=(),
+            tools=tuple(sorted({support.evidence.evidence.tool for support in supports})),
+            evidence=self._statements(supports),
+            related=(),
+            remediation=control.remediation if control else "",
+            fix=Fix(path=field_text(path), value=None) if path else None,
+            references=references(control) if control else (),
+            excerpt=excerpt_of(obj, location, self._index),
+        )
+
+    def _path(self, supports: Sequence[Support], control: Control | None) -> FieldPath | None:
+        """The field: of the places, which all tools share; of the evidence only where no other tool could say otherwise."""
+        if control is None or control.places or len(control.tools) == 1:
+            return min(
+                (s.path for s in supports if s.path is not None),
+                key=lambda path: [str(step) for step in path],
+                default=None,
+            )
+        return None
+
+    def _statements(self, supports: Sequence[Support]) -> tuple[Statement, ...]:
+        statements = {self._statement(support): None for support in supports}
+        return tuple(
+            sorted(
+                statements, key=lambda s: (s.tool, s.rule, s.message, s.container or "", str(s.location), s.why_merged)
+            )
+        )
+
+    def _statement(self, support: Support) -> Statement:
+        item, evidence = support.evidence, support.evidence.evidence
+        pointed = item.path is not None or item.container is not None
+        named = item.object if item.object is not support.object else None
+        message = masked(evidence.message, item.object, self._index)
+        return Statement(
+            tool=evidence.tool,
+            rule=evidence.rule,
+            title=evidence.title,
+            native_severity=evidence.native_severity,
+            message=message,
+            url=evidence.url,
+            object=named.ref if named else None,
+            container=item.container.name if item.container else None,
+            why_merged=support.why,
+            located=support.located,
+            location=location_of(item.path_object, item.path, item.container, self._index) if pointed else None,
+        )
+
+
+def _severity(control: Control | None, supports: Sequence[Support]) -> Severity:
+    if control is not None:
+        return control.severity
+    words = [severity_of(support.evidence.evidence.native_severity) for support in supports]
+    return min(words, key=lambda severity: severity.rank)
+
+
+def field_text(path: FieldPath) -> str:
+    """`spec.containers[0].image`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif "." in step or "/" in step:
+            text += f'["{step}"]'
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def _related(
+    made: dict[Key, Finding],
+    groups: dict[Key, list[Support]],
+    catalogue: Catalogue,
+) -> Iterator[Finding]:
+    """Findings with those of the same object that say more or less about the same place. A record that supports both counts for
+    the narrower one: the wider one is then outside the gate."""
+    links: dict[Key, set[str]] = defaultdict(set)
+    wider: set[Key] = set()
+    for key, finding in made.items():
+        for other in _subsumed(key, made, catalogue):
+            links[key].add(made[other].fingerprint)
+            links[other].add(finding.fingerprint)
+            shared = {id(s.evidence) for s in groups[key]} & {id(s.evidence) for s in groups[other]}
+            if shared:
+                wider.add(other)
+    for key, finding in made.items():
+        yield replace(finding, related=tuple(sorted(links[key])), gated=finding.gated and key not in wider)
+
+
+def _subsumed(
+    key: Key,
+    made: dict[Key, Finding],
+    catalogue: Catalogue,
+) -> Iterator[Key]:
+    obj, control, container, discriminator = key
+    known = catalogue.controls.get(control)
+    for lesser in known.subsumes if known else ():
+        for other in ((obj, lesser, container, discriminator), (obj, lesser, container, ""), (obj, lesser, "", "")):
+            if other in made:
+                yield other
+                break

@@ -1,0 +1,178 @@
+"""The places of a control in a manifest: where its faults can sit, and what tells two of them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from kguard.findings.catalogue import Control, PlaceSpec
+from kguard.findings.predicates import PREDICATES, Spot, capability_name
+from kguard.findings.surroundings import Surroundings, mapping
+from kguard.model import Container, FieldPath, KubeObject, ObjectIndex
+
+_STEP = re.compile(r'([^.\[\]"]+)|\[(\*)\]|\["([^"]+)"\]')
+_EVERY_ITEM, _EVERY_KEY = "[*]", "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One place of a control."""
+
+    path: FieldPath
+    """It need not stand in the manifest: a missing field is a place too."""
+    container: Container | None
+    discriminator: str | None
+    names: frozenset[str]
+    """What a tool may call it by: its value, its key, names beside it."""
+
+    def touches(self, path: FieldPath) -> bool:
+        """Whether a path names this place, something in it or something around it."""
+        shared = min(len(path), len(self.path))
+        return path[:shared] == self.path[:shared]
+
+
+def places(
+    control: Control, obj: KubeObject, index: ObjectIndex, around: Surroundings, *, certain: bool = True
+) -> tuple[Place, ...]:
+    """Where faults of this control can sit in an object, in manifest order.
+
+    `certain` False leaves the conditions on values and the predicates out: every spot of the pattern's shape that is set.
+    """
+    found: dict[tuple[FieldPath, str | None], Place] = {}
+    for spec in control.places:
+        if spec.kinds is None or obj.ref.kind in spec.kinds:
+            for place in _of_spec(spec, obj, index, around, certain=certain):
+                found.setdefault((place.path, place.discriminator), place)
+    return tuple(found.values())
+
+
+def _of_spec(
+    spec: PlaceSpec, obj: KubeObject, index: ObjectIndex, around: Surroundings, *, certain: bool
+) -> Iterator[Place]:
+    start, *steps = _steps(spec.at)
+    pod = _at(index.value, index.pod) if index.pod is not None else {}
+    roots: list[tuple[FieldPath, Container | None]]
+    if start == "container":
+        roots = [(container.path, container) for container in index.containers]
+    elif start == "pod":
+        roots = [(index.pod, None)] if index.pod is not None else []
+    else:
+        roots, steps = [((), None)], [start, *steps]
+    for path, container in roots:
+        base = _at(index.value, path)
+        for found, parents, value in _expand(base, steps):
+            spot = Spot(
+                object=obj,
+                root=index.value,
+                pod=pod,
+                container=base if container is not None else {},
+                parent=parents[-1] if parents else None,
+                key=found[-1],
+                value=value,
+                around=around,
+            )
+            if _is_fault(spec, spot) if certain else value is not None:
+                yield _place(spec, (*path, *found), container, spot, [base, *parents])
+
+
+def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: Spot, parents: list[Any]) -> Place:
+    discriminator = _discriminator(spec, spot, parents)
+    beside = mapping(spot.value) if isinstance(spot.value, Mapping) else mapping(spot.parent)
+    names = {str(item) for item in beside.values() if isinstance(item, str | int) and not isinstance(item, bool)}
+    names |= {str(spot.key), *([discriminator] if discriminator else [])}
+    if isinstance(spot.value, str | int) and not isinstance(spot.value, bool):
+        names |= {str(spot.value), capability_name(spot.value)}
+    volumes = spot.pod.get("volumes")
+    for volume in volumes if isinstance(volumes, list) else ():
+        # a mount is called by the path of its volume too
+        if "volumeMounts" in path and mapping(volume).get("name") == beside.get("name"):
+            names |= {str(item) for item in mapping(volume, "hostPath").values()}
+    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names))
+
+
+def _discriminator(spec: PlaceSpec, spot: Spot, parents: list[Any]) -> str | None:
+    if spec.by is None:
+        return None
+    if spec.by == "value":
+        text = capability_name(spot.value) if spec.capability or spec.other_capability else spot.value
+    elif spec.by == "key":
+        text = spot.key
+    else:
+        up = spec.by.count("../")
+        holder = parents[-up] if up else spot.value
+        text = mapping(holder).get(spec.by.replace("../", ""))
+    return None if text is None else f"{spec.prefix}{text}"
+
+
+def _is_fault(spec: PlaceSpec, spot: Spot) -> bool:
+    return _value_is_fault(spec, spot) and (spec.when is None or PREDICATES[spec.when](spot))
+
+
+def _value_is_fault(spec: PlaceSpec, spot: Spot) -> bool:
+    value = spot.value
+    if spec.always or spec.inherited:
+        return True
+    if value is None:
+        return spec.unset
+    if not spec.has_condition:
+        return not spec.unset
+    return all(
+        (
+            spec.is_ is None or any(_same(value, wanted) for wanted in spec.is_),
+            spec.isnt is None or not any(_same(value, wanted) for wanted in spec.isnt),
+            spec.matches is None or bool(re.search(spec.matches, str(value))),
+            spec.below is None or (isinstance(value, int) and value < spec.below),
+            spec.capability is None or capability_name(value) in spec.capability,
+            spec.other_capability is None or capability_name(value) not in spec.other_capability,
+            spec.verbs is None or _grants(value, spec.verbs, spec.resources or ()),
+        )
+    )
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    """True and 1 are not the same."""
+    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
+
+
+def _grants(rule: Any, verbs: tuple[str, ...], resources: tuple[str, ...]) -> bool:
+    def has(field: str, wanted: tuple[str, ...]) -> bool:
+        given = mapping(rule).get(field)
+        return isinstance(given, list) and any(item in ("*", *wanted) for item in given)
+
+    return has("verbs", verbs) and has("resources", resources)
+
+
+def _expand(base: Any, steps: list[str]) -> Iterator[tuple[FieldPath, list[Any], Any]]:
+    """(path below base, the values passed on the way, value) of every match; a field that is not there has the value None."""
+    found: list[tuple[FieldPath, list[Any], Any]] = [((), [], base)]
+    for number, step in enumerate(steps):
+        found = list(_step_into(found, step, last=number == len(steps) - 1))
+    return iter(found)
+
+
+def _step_into(
+    found: list[tuple[FieldPath, list[Any], Any]], step: str, *, last: bool
+) -> Iterator[tuple[FieldPath, list[Any], Any]]:
+    for path, parents, value in found:
+        if step == _EVERY_ITEM:
+            for number, item in enumerate(value) if isinstance(value, list) else ():
+                yield (*path, number), [*parents, value], item
+        elif step == _EVERY_KEY:
+            for key, item in value.items() if isinstance(value, dict) else ():
+                yield (*path, key), [*parents, value], item
+        else:
+            yield (*path, step), [*parents, value], value.get(step) if isinstance(value, dict) else None
+
+
+@lru_cache(maxsize=512)
+def _steps(pattern: str) -> tuple[str, ...]:
+    return tuple(key or (_EVERY_ITEM if item else quoted) for key, item, quoted in _STEP.findall(pattern))
+
+
+def _at(value: Any, path: FieldPath) -> Any:
+    for step in path:
+        value = value[step]
+    return value

@@ -1,0 +1,157 @@
+"""The conditions on places that a path pattern cannot say: effective security contexts, names, and what stands around."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kguard.findings.surroundings import Surroundings, mapping
+from kguard.model import KubeObject
+
+_SENSITIVE_NAME = re.compile(
+    r"(?i)passw|pwd|token|bearer|secret|credential|api_?key|access_?key|private_?key|jwt|^key$"
+)
+_SECRET_KEY = re.compile(r"(?i)passw|pwd|token|bearer|secret|credential|aws_|azure|private_?key|jwt")
+_SECRET_VALUE = re.compile(r"(?i)-----BEGIN|(passw\w*|token|secret)\s*[:=]")
+_RECOMMENDED_LABELS = ("app", "tier", "phase", "version", "owner", "env")
+_DEFAULT_REPLICAS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A candidate place and what can be seen from there."""
+
+    object: KubeObject
+    root: Mapping[str, Any]
+    pod: Mapping[str, Any]
+    """Empty for objects without a pod spec."""
+    container: Mapping[str, Any]
+    """Empty outside containers."""
+    parent: Any
+    """What holds the place: a mapping or a list."""
+    key: str | int
+    value: Any
+    around: Surroundings
+
+
+def effective(spot: Spot, field: str) -> Any:
+    """A container's own security setting, else its pod's."""
+    own = mapping(spot.container, "securityContext").get(field)
+    return own if own is not None else mapping(spot.pod, "securityContext").get(field)
+
+
+def _may_run_as_root(spot: Spot) -> bool:
+    return effective(spot, "runAsNonRoot") is not True
+
+
+def _runs_as_root(spot: Spot) -> bool:
+    return effective(spot, "runAsUser") == 0 and effective(spot, "runAsUser") is not False
+
+
+def _seccomp(spot: Spot) -> Any:
+    profile = effective(spot, "seccompProfile")
+    return profile.get("type") if isinstance(profile, Mapping) else None
+
+
+def _dropped(spot: Spot) -> set[str]:
+    dropped = mapping(spot.container, "securityContext", "capabilities").get("drop")
+    return {capability_name(item) for item in dropped} if isinstance(dropped, list) else set()
+
+
+def _no_hardening(spot: Spot) -> bool:
+    annotations = mapping(spot.root, "metadata", "annotations")
+    apparmor = any("apparmor" in str(key) for key in annotations)
+    return not (
+        _seccomp(spot)
+        or effective(spot, "seLinuxOptions")
+        or effective(spot, "appArmorProfile")
+        or _dropped(spot)
+        or apparmor
+    )
+
+
+def _floating_tag(spot: Spot) -> bool:
+    image = str(spot.container.get("image") or "")
+    name = image.rpartition("/")[2]
+    return "@" not in image and (":" not in name or name.endswith(":latest"))
+
+
+def _floating_tag_may_be_stale(spot: Spot) -> bool:
+    return _floating_tag(spot) and spot.container.get("imagePullPolicy") in ("IfNotPresent", "Never")
+
+
+def _mounts_host_path(spot: Spot) -> bool:
+    name = mapping(spot.parent).get("name")
+    volumes = spot.pod.get("volumes")
+    return any(isinstance(v, Mapping) and v.get("name") == name and "hostPath" in v for v in volumes or ())
+
+
+def _sensitive_variable(spot: Spot) -> bool:
+    return bool(_SENSITIVE_NAME.search(str(mapping(spot.parent).get("name")))) or bool(
+        _SECRET_VALUE.search(str(spot.value))
+    )
+
+
+def _duplicate_variable(spot: Spot) -> bool:
+    names = [mapping(item).get("name") for item in spot.parent]
+    return names.count(mapping(spot.value).get("name")) > 1
+
+
+def _secret_entry(spot: Spot) -> bool:
+    return bool(_SECRET_KEY.search(str(spot.key)) or _SECRET_VALUE.search(str(spot.value)))
+
+
+def _no_recommended_label(spot: Spot) -> bool:
+    return not any(label in mapping(spot.root, "metadata", "labels") for label in _RECOMMENDED_LABELS)
+
+
+def _has_common_label(spot: Spot) -> bool:
+    return any(str(label).startswith("app.kubernetes.io/") for label in mapping(spot.root, "metadata", "labels"))
+
+
+def _no_policy_selects_it(spot: Spot) -> bool:
+    return not spot.around.selecting_policies(spot.object, spot.root)
+
+
+def _has_wildcard(spot: Spot) -> bool:
+    return isinstance(spot.value, list) and "*" in spot.value
+
+
+def _budget_over_autoscaler(spot: Spot) -> bool:
+    """Some autoscaler beside the budget may go down to what the budget wants to keep."""
+    wanted = spot.value
+    minimums = [
+        mapping(scaler, "spec").get("minReplicas", _DEFAULT_REPLICAS) for scaler in spot.around.autoscalers(spot.object)
+    ]
+    return isinstance(wanted, int) and any(isinstance(least, int) and least <= wanted for least in minimums)
+
+
+def capability_name(item: Any) -> str:
+    """SYS_ADMIN for `CAP_SYS_ADMIN` and `sys_admin`."""
+    return str(item).upper().removeprefix("CAP_")
+
+
+PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
+    "budget-over-autoscaler": _budget_over_autoscaler,
+    "duplicate-variable": _duplicate_variable,
+    "floating-tag": _floating_tag,
+    "floating-tag-may-be-stale": _floating_tag_may_be_stale,
+    "has-common-label": _has_common_label,
+    "has-wildcard": _has_wildcard,
+    "keeps-capabilities": lambda spot: "ALL" not in _dropped(spot),
+    "keeps-net-raw": lambda spot: not _dropped(spot) & {"ALL", "NET_RAW"},
+    "may-run-as-root": _may_run_as_root,
+    "mounts-host-path": _mounts_host_path,
+    "no-common-label": lambda spot: not _has_common_label(spot),
+    "no-hardening": _no_hardening,
+    "no-policy-selects-it": _no_policy_selects_it,
+    "no-recommended-label": _no_recommended_label,
+    "no-seccomp-profile": lambda spot: _seccomp(spot) is None,
+    "other-entry": lambda spot: not _secret_entry(spot),
+    "runs-as-root": _runs_as_root,
+    "seccomp-unconfined": lambda spot: _seccomp(spot) == "Unconfined",
+    "secret-entry": _secret_entry,
+    "sensitive-variable": _sensitive_variable,
+}

@@ -1,0 +1,101 @@
+"""What stands around an object in its bundle: roles, budgets, autoscalers and policies, looked up once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kguard.model import KubeObject, ObjectIndex
+
+Index = Callable[[KubeObject], ObjectIndex]
+Value = Mapping[str, Any]
+
+_KINDS = frozenset(
+    (
+        "ClusterRole",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Role",
+    )
+)
+
+
+class Surroundings:
+    """The few objects of each bundle that others are judged by. Their values are kept; they are small."""
+
+    def __init__(self, objects: Iterable[KubeObject], index: Index) -> None:
+        self._found: dict[tuple[str, str], list[tuple[KubeObject, Value]]] = defaultdict(list)
+        for obj in objects:
+            if obj.ref.kind in _KINDS:
+                self._found[obj.bundle, obj.ref.kind].append((obj, index(obj).value))
+
+    def role(self, binding: KubeObject, value: Value) -> KubeObject | None:
+        """The role that a binding refers to, if it is in the bundle."""
+        ref = mapping(value, "roleRef")
+        namespace = binding.ref.namespace if ref.get("kind") == "Role" else None
+        for role, _ in self._found[binding.bundle, str(ref.get("kind"))]:
+            if role.ref.name == ref.get("name") and (role.ref.kind == "ClusterRole" or role.ref.namespace == namespace):
+                return role
+        return None
+
+    def selecting_policies(self, obj: KubeObject, value: Value) -> list[KubeObject]:
+        """The NetworkPolicies that select a workload's pods."""
+        return [policy for policy, found in self._around(obj, "NetworkPolicy") if _selects(found, "podSelector", value)]
+
+    def budgets(self, workload: KubeObject, value: Value) -> list[KubeObject]:
+        """The PodDisruptionBudgets that select a workload's pods."""
+        return [
+            budget
+            for budget, found in self._around(workload, "PodDisruptionBudget")
+            if _selects(found, "selector", value)
+        ]
+
+    def autoscalers(self, namespace: KubeObject) -> list[Value]:
+        """The HorizontalPodAutoscalers beside an object."""
+        return [found for _, found in self._around(namespace, "HorizontalPodAutoscaler")]
+
+    def _around(self, obj: KubeObject, kind: str) -> list[tuple[KubeObject, Value]]:
+        found = self._found[obj.bundle, kind]
+        return [(other, value) for other, value in found if other.ref.namespace == obj.ref.namespace]
+
+
+def mapping(value: Any, *path: str) -> Mapping[str, Any]:
+    """The mapping at a path; an empty one where there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def pod_labels(value: Value) -> Mapping[str, Any]:
+    """The labels of the pods that an object makes, or of the pod that it is."""
+    if value.get("kind") == "Pod":
+        return mapping(value, "metadata", "labels")
+    if value.get("kind") == "CronJob":
+        return mapping(value, "spec", "jobTemplate", "spec", "template", "metadata", "labels")
+    return mapping(value, "spec", "template", "metadata", "labels")
+
+
+def _selects(selecting: Value, field: str, workload: Value) -> bool:
+    """matchLabels and matchExpressions; an empty selector selects all."""
+    selector, labels = mapping(selecting, "spec", field), pod_labels(workload)
+    if any(labels.get(key) != wanted for key, wanted in mapping(selector, "matchLabels").items()):
+        return False
+    expressions = selector.get("matchExpressions") or []
+    return all(_matches(expression, labels) for expression in expressions if isinstance(expression, Mapping))
+
+
+def _matches(expression: Value, labels: Mapping[str, Any]) -> bool:
+    key, values = str(expression.get("key")), expression.get("values") or []
+    match expression.get("operator"):
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return False

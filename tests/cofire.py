@@ -1,0 +1,218 @@
+"""The merge check: every one-fault manifest through the real tools, and the merged findings held against what must merge.
+
+`python tests/cofire.py CATALOGUE [CASE-PREFIX]` runs each tool over every case alone (trivy over one tree: it judges objects alone),
+keeps the native output in a cache folder, merges, and prints for the `fault` rows of expected_cofire.tsv: right, under-merged,
+over-merged, lost - and how many findings change when one tool is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kguard.findings.catalogue import load_catalogue
+from kguard.findings.locate import locate
+from kguard.findings.merge import merge
+from kguard.inputs.discover import discover
+from kguard.inputs.objects import index
+from kguard.inputs.stage import write_part
+from kguard.model import Finding, KubeObject, Located, Outcome, StagedFile, StagePart
+from kguard.running import process
+from kguard.running.contract import Adapter, load_adapters
+from kguard.running.tools import find_program
+from kguard.settings import Profile, Settings
+
+COLUMNS = {"kube-linter": "kube_linter", "trivy": "trivy", "kubescape": "kubescape", "polaris": "polaris"}
+CONTEXT_SWITCHES = ("LimitRange", "ResourceQuota")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A manifest with its evidence."""
+
+    name: str
+    objects: tuple[KubeObject, ...]
+    located: tuple[Located, ...]
+
+
+def gather(folder: Path, settings: Settings, prefix: str) -> list[Case]:
+    files = sorted(path for path in (folder / "probes" / "manifests").glob("*.yaml") if path.stem.startswith(prefix))
+    objects = {path.stem: discover((str(path),)).objects for path in files}
+    evidence: dict[str, list[Located]] = defaultdict(list)
+    for adapter in load_adapters():
+        program = find_program(adapter.name, settings)
+        if program is None:
+            print(f"{adapter.name} is not installed: left out")
+            continue
+        work = partial(run, adapter, program, settings)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for found in pool.map(work, _parts(adapter, objects)):
+                for case, item in found:
+                    evidence[case].append(item)
+    return [Case(name, objs, tuple(evidence[name])) for name, objs in objects.items()]
+
+
+def _parts(
+    adapter: Adapter, objects: Mapping[str, tuple[KubeObject, ...]]
+) -> Iterator[dict[str, tuple[KubeObject, ...]]]:
+    """trivy reads many cases at once, but for those whose kinds switch checks on for all."""
+    if adapter.name != "trivy":
+        yield from ({case: objs} for case, objs in objects.items())
+        return
+    alone = {case for case, objs in objects.items() if any(obj.ref.kind in CONTEXT_SWITCHES for obj in objs)}
+    yield {case: objs for case, objs in objects.items() if case not in alone}
+    yield from ({case: objects[case]} for case in sorted(alone))
+
+
+def run(
+    adapter: Adapter, program: Path, settings: Settings, cases: Mapping[str, tuple[KubeObject, ...]]
+) -> list[tuple[str, Located]]:
+    owner = {obj.staged: (case, obj) for case, objs in cases.items() for obj in objs}
+    files = tuple(StagedFile(path=obj.staged, ref=obj.ref) for _, obj in owner.values())
+    with tempfile.TemporaryDirectory(prefix="cofire-") as name:
+        root = Path(name) / "stage"
+        root.mkdir()
+        part = StagePart(id="1", bundle="files", root=root, files=files)
+        outcome = _cached(adapter, program, settings, part, [obj for _, obj in owner.values()], Path(name))
+        parsed = adapter.parse(outcome)
+    by_staged = {staged: obj for staged, (_, obj) in owner.items()}
+    return [(owner[item.object.staged][0], item) for item in locate(part, parsed.evidence, by_staged, index)]
+
+
+def _cached(
+    adapter: Adapter, program: Path, settings: Settings, part: StagePart, objects: Iterable[KubeObject], folder: Path
+) -> Outcome:
+    """The outcome of a run, from the cache when the same program read the same bytes with the same rules before."""
+    objects = list(objects)
+    rules = adapter.rules(settings, None)
+    command = adapter.plan(part, settings, rules)
+    argv = [word for word in command.argv if str(part.root) not in word]
+    stamp = f"{program.stat().st_size} {rules.source} {rules.digest} {argv} {dict(command.files)}"
+    key = hashlib.sha256(stamp.encode())
+    for obj in objects:
+        key.update(obj.staged.encode() + b"\0" + obj.text)
+    cache = Path(tempfile.gettempdir()) / "kguard-cofire" / adapter.name / key.hexdigest()
+    if not cache.exists():
+        write_part(part.root, objects)
+        outcome = process.run(command, program, folder / "process", timeout=600)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.write_bytes(pickle.dumps((str(part.root), outcome.exit_code, outcome.stdout, outcome.stderr)))
+    root, code, out, err = pickle.loads(cache.read_bytes())
+    here = str(part.root).encode()
+    return Outcome(
+        command=command,
+        exit_code=code,
+        stdout=out.replace(root.encode(), here),
+        stderr=err.replace(root.encode(), here),
+    )
+
+
+# -- against the table ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What must be one finding."""
+
+    case: str
+    control: str
+    rules: frozenset[str]
+
+
+def rows(catalogue: Path, library: frozenset[str], tools: frozenset[str]) -> list[Row]:
+    """The `fault` rows, with the rules that the tools and the rule library at hand have."""
+    newer = _newer_only(catalogue)
+    found = []
+    for line in csv.DictReader((catalogue / "expected_cofire.tsv").open(), delimiter="\t"):
+        rules = {
+            f"{tool}:{rule.lstrip('+')}"
+            for tool, column in COLUMNS.items()
+            for rule in line[column].split(",")
+            if rule != "-" and tool in tools
+        }
+        rules -= {rule for rule in rules if rule.startswith("kubescape:") and rule.split(":")[1] not in library}
+        rules -= {f"kubescape:{rule}" for rule in newer[line["case"]]}
+        if line["kind"] == "fault" and rules:
+            found.append(Row(line["case"], line["control"], frozenset(rules)))
+    return found
+
+
+def _newer_only(catalogue: Path) -> dict[str, set[str]]:
+    """Rules that fire on a case only with the newer rule library."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for line in csv.DictReader((catalogue / "kubescape_rule_versions.tsv").open(), delimiter="\t"):
+        found[line["case"]] = set(line["fired_only_with_2.0.33_allcontrols"].split(",")) - {"-"}
+    return found
+
+
+def rules_of(finding: Finding) -> frozenset[str]:
+    return frozenset(f"{item.tool}:{item.rule}" for item in finding.evidence)
+
+
+def judge(row: Row, findings: Iterable[Finding]) -> tuple[str, str]:
+    """right, under-merged, over-merged or lost; and the words for a bad row."""
+    mine = [finding for finding in findings if finding.control == row.control and rules_of(finding) & row.rules]
+    if not mine:
+        return "lost", f"{sorted(row.rules)}"
+    best = max(mine, key=lambda finding: len(rules_of(finding) & row.rules))
+    extra, absent = rules_of(best) - row.rules, row.rules - rules_of(best)
+    if extra:
+        return "over-merged", f"has {sorted(extra)}" + (f", lacks {sorted(absent)}" if absent else "")
+    return ("under-merged", f"lacks {sorted(absent)}") if absent else ("right", "")
+
+
+def changed_without_a_tool(case: Case) -> int:
+    """Findings that other tools support and that move when one tool is left out."""
+    count = 0
+    whole = merge(case.located, case.objects, load_catalogue(), index)
+    for tool in COLUMNS:
+        rest = merge(
+            [item for item in case.located if item.evidence.tool != tool], case.objects, load_catalogue(), index
+        )
+        before = {_face(finding) for finding in whole if set(finding.tools) - {tool}}
+        count += len(before ^ {_face(finding) for finding in rest})
+    return count
+
+
+def _face(finding: Finding) -> tuple[object, ...]:
+    return (finding.fingerprint, finding.object, finding.container, finding.location)
+
+
+def main(folder: Path, prefix: str = "") -> int:
+    rules = dict(pair.split("=", 1) for pair in os.environ.get("KGUARD_RULES", "").split())
+    settings = Settings(profile=Profile.ALL, rules={name: Path(path) for name, path in rules.items()})
+    cases = {case.name: case for case in gather(folder, settings, prefix)}
+    tools = frozenset(adapter.name for adapter in load_adapters() if find_program(adapter.name, settings))
+    kubescape = next(adapter for adapter in load_adapters() if adapter.name == "kubescape")
+    library = kubescape.rules(settings, None).ids or frozenset()
+    merged = {name: merge(case.located, case.objects, load_catalogue(), index) for name, case in cases.items()}
+    counts: Counter[str] = Counter()
+    for row in rows(folder, library, tools):
+        if row.case in merged:
+            verdict, words = judge(row, merged[row.case])
+            counts[verdict] += 1
+            if verdict != "right":
+                print(f"{verdict:13} {row.case:52} {row.control:32} {words}")
+    total = sum(counts.values())
+    print(
+        f"\n{total} faults: "
+        + ", ".join(f"{counts[name]} {name}" for name in ("right", "under-merged", "over-merged", "lost"))
+    )
+    print(f"right: {counts['right'] / total:.1%}")
+    changed = sum(changed_without_a_tool(case) for case in cases.values())
+    print(f"findings changed by leaving a tool out: {changed}")
+    return 0 if not counts["over-merged"] and not changed and counts["right"] >= 0.8 * total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
