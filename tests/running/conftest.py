@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,6 @@ from kguard.model import (
 from kguard.running.contract import Adapter
 from kguard.settings import Settings
 
-MARK = "KGUARD_TEST_MARK"
-
 
 @dataclass(frozen=True, kw_only=True)
 class FakeAdapter:
@@ -49,7 +48,7 @@ class FakeAdapter:
     rule_problem: str | None = None
 
     def version_command(self) -> Command:
-        return Command(argv=(self.name, "version"), env={MARK: self.name})
+        return Command(argv=(self.name, "version"))
 
     def read_version(self, outcome: Outcome) -> Version | None:
         label, _, number = outcome.stdout.decode().strip().partition(" ")
@@ -61,7 +60,7 @@ class FakeAdapter:
         return RuleSet(source="built into fake", problem=self.rule_problem)
 
     def plan(self, part: StagePart, settings: Settings, rules: RuleSet) -> Command:
-        return Command(argv=(self.name, "scan", str(part.root)), part=part, env={MARK: self.name})
+        return Command(argv=(self.name, "scan", str(part.root)), part=part)
 
     def parse(self, outcome: Outcome) -> Parsed:
         if outcome.exit_code != 0 and not outcome.stdout:
@@ -127,25 +126,28 @@ def write_script(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(scope="session")
-def left_behind() -> Callable[[str], list[int]]:
-    """Ids of the processes that still run with this mark in their environment; those that were just killed may take a moment."""
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
+    """Ids of the processes of this test that still run, told by their HOME; those that were just killed may take a moment.
+    Whatever a failing test left is killed."""
 
-    def running(mark: str) -> list[int]:
+    def running() -> list[int]:
         found = []
         for entry in Path("/proc").glob("[0-9]*/environ"):
             try:
                 environment = entry.read_bytes()
             except OSError:
                 continue  # gone meanwhile, or another user's
-            if f"{MARK}={mark}".encode() in environment.split(b"\0") and int(entry.parent.name) != os.getpid():
+            if f"HOME={tmp_path}/".encode() in environment:
                 found.append(int(entry.parent.name))
         return found
 
-    def look(mark: str) -> list[int]:
+    def look() -> list[int]:
         until = time.monotonic() + 5
-        while (found := running(mark)) and time.monotonic() < until:
+        while (found := running()) and time.monotonic() < until:
             time.sleep(0.02)
         return found
 
-    return look
+    yield look
+    for process in running():
+        os.kill(process, signal.SIGKILL)
