@@ -33,6 +33,10 @@ from kguard.running.tools import find_program
 from kguard.settings import Profile, Settings
 
 COLUMNS = {"kube-linter": "kube_linter", "trivy": "trivy", "kubescape": "kubescape", "polaris": "polaris"}
+SUMMARIES = {"kubescape:C-0211"}
+"""Rules that repeat others: merging.md keeps them apart."""
+NOT_FOR_US = {"list-01-nothing-wrong-but-List"}
+"""Cases about what a tool does not read natively and does read on kguard's stage."""
 CONTEXT_SWITCHES = ("LimitRange", "ResourceQuota")
 
 
@@ -131,7 +135,7 @@ class Row:
 
 def rows(catalogue: Path, library: frozenset[str], tools: frozenset[str]) -> list[Row]:
     """The `fault` rows, with the rules that the tools and the rule library at hand have."""
-    newer = _newer_only(catalogue)
+    newer = _only(catalogue, "fired_only_with_2.0.33_allcontrols")
     found = []
     for line in csv.DictReader((catalogue / "expected_cofire.tsv").open(), delimiter="\t"):
         rules = {
@@ -141,17 +145,17 @@ def rows(catalogue: Path, library: frozenset[str], tools: frozenset[str]) -> lis
             if rule != "-" and tool in tools
         }
         rules -= {rule for rule in rules if rule.startswith("kubescape:") and rule.split(":")[1] not in library}
-        rules -= {f"kubescape:{rule}" for rule in newer[line["case"]]}
-        if line["kind"] == "fault" and rules:
+        rules -= newer[line["case"]] | SUMMARIES
+        if line["kind"] == "fault" and rules and line["case"] not in NOT_FOR_US:
             found.append(Row(line["case"], line["control"], frozenset(rules)))
     return found
 
 
-def _newer_only(catalogue: Path) -> dict[str, set[str]]:
-    """Rules that fire on a case only with the newer rule library."""
+def _only(catalogue: Path, column: str) -> dict[str, set[str]]:
+    """kubescape's rules that fire on a case only with one of the two rule libraries."""
     found: dict[str, set[str]] = defaultdict(set)
     for line in csv.DictReader((catalogue / "kubescape_rule_versions.tsv").open(), delimiter="\t"):
-        found[line["case"]] = set(line["fired_only_with_2.0.33_allcontrols"].split(",")) - {"-"}
+        found[line["case"]] = {f"kubescape:{rule}" for rule in line[column].replace(",", " ").split() if rule != "-"}
     return found
 
 
@@ -159,13 +163,13 @@ def rules_of(finding: Finding) -> frozenset[str]:
     return frozenset(f"{item.tool}:{item.rule}" for item in finding.evidence)
 
 
-def judge(row: Row, findings: Iterable[Finding]) -> tuple[str, str]:
-    """right, under-merged, over-merged or lost; and the words for a bad row."""
+def judge(row: Row, findings: Iterable[Finding], older: set[str]) -> tuple[str, str]:
+    """right, under-merged, over-merged or lost, and the words for a bad row; `older` rules fire with the older library only."""
     mine = [finding for finding in findings if finding.control == row.control and rules_of(finding) & row.rules]
     if not mine:
         return "lost", f"{sorted(row.rules)}"
     best = max(mine, key=lambda finding: len(rules_of(finding) & row.rules))
-    extra, absent = rules_of(best) - row.rules, row.rules - rules_of(best)
+    extra, absent = rules_of(best) - row.rules - older, row.rules - rules_of(best)
     if extra:
         return "over-merged", f"has {sorted(extra)}" + (f", lacks {sorted(absent)}" if absent else "")
     return ("under-merged", f"lacks {sorted(absent)}") if absent else ("right", "")
@@ -196,10 +200,11 @@ def main(folder: Path, prefix: str = "") -> int:
     kubescape = next(adapter for adapter in load_adapters() if adapter.name == "kubescape")
     library = kubescape.rules(settings, None).ids or frozenset()
     merged = {name: merge(case.located, case.objects, load_catalogue(), index) for name, case in cases.items()}
+    older = _only(folder, "fired_only_with_2.0.1_all_frameworks")
     counts: Counter[str] = Counter()
     for row in rows(folder, library, tools):
         if row.case in merged:
-            verdict, words = judge(row, merged[row.case])
+            verdict, words = judge(row, merged[row.case], older[row.case])
             counts[verdict] += 1
             if verdict != "right":
                 print(f"{verdict:13} {row.case:52} {row.control:32} {words}")

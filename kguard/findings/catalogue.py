@@ -46,7 +46,7 @@ class PlaceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     always: bool = False
     """The field is the place whatever stands there, set or not."""
     inherited: bool = False
-    """A container without an own value takes its pod's; the place is the container's field all the same."""
+    """A container without an own value takes its pod's: the place is then the pod's field, if it is set."""
     when: str | None = None
     """A predicate of kguard.findings.predicates."""
     kinds: tuple[str, ...] | None = None
@@ -79,6 +79,8 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     """... only when the field that it names holds this."""
     inner: str | None = None
     """... only when this inner rule fired."""
+    ignores_path: bool = False
+    """The field that it names is not where the fault is."""
     needs_place: bool = False
     """It guesses: it is believed only where the manifest has a place of the control."""
     summary: bool = False
@@ -90,6 +92,7 @@ class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     says: str | None = None
     path: str | None = None
     inner: str | None = None
+    ignores_path: bool = False
     needs_place: bool = False
     summary: bool = False
 
@@ -161,6 +164,7 @@ def _mappings(control: Control) -> Iterable[RuleMapping]:
                 says=re.compile(rule.says) if rule.says else None,
                 path=rule.path,
                 inner=rule.inner,
+                ignores_path=rule.ignores_path,
                 needs_place=rule.needs_place,
                 summary=rule.summary,
             )

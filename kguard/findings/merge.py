@@ -63,14 +63,14 @@ def merge(
     located: Iterable[Located], objects: Sequence[KubeObject], catalogue: Catalogue, index: Index
 ) -> tuple[Finding, ...]:
     """All evidence in findings, in the order of the reports. The order of the evidence does not matter."""
-    router = Router(catalogue, Surroundings(objects, index), index)
+    around = Surroundings(objects, index)
+    router = Router(catalogue, around, index)
     ordered = sorted(located, key=_evidence_order)
     groups: dict[Key, list[Support]] = defaultdict(list)
     for item in ordered:
         for support in router.supports(item):
             groups[support.key].append(support)
-    doubled = colliding(objects)
-    maker = _Maker(catalogue, index, doubled)
+    maker = _Maker(catalogue, around, index, colliding(objects))
     made = {key: maker.finding(groups[key]) for key in sorted(groups)}
     return tuple(sorted(_related(made, groups, catalogue), key=_report_order))
 
@@ -126,7 +126,7 @@ class Router:
             yield self._own(item, "the catalogue has no control for this rule")
             return
         if mappings[0].summary:
-            yield replace(self._own(item, "repeats what other rules say"), believed=False)
+            yield replace(self._own(item, "repeats what other rules say"), container=None, believed=False)
             return
         routes = [(mapping, self._route(mapping, item)) for mapping in mappings]
         placed = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
@@ -162,9 +162,9 @@ class Router:
             return obj
         index = self._index(obj)
         container = item.container if obj is item.object else None
-        path = item.path if item.path_object is obj else None
+        path = item.path if item.path_object is obj and not mapping.ignores_path else None
         found = self._inside(places(control, obj, index, self._around), container)
-        named = self._named(control, obj, found, item, path, container)
+        named = self._named(control, obj, found, item.evidence.value, path, container)
         return _Route(control=control, object=obj, container=container, places=named[0], located=named[1])
 
     def _named(
@@ -172,24 +172,21 @@ class Router:
         control: Control,
         obj: KubeObject,
         found: tuple[Place, ...],
-        item: Located,
+        value: str | None,
         path: FieldPath | None,
         container: Container | None,
     ) -> tuple[tuple[Place, ...], int | None]:
         """The places that a tool names by path or by a quoted value; all of them, counted, where it names none."""
-        value = item.evidence.value
         if value is not None and control.discriminated:
             exact = tuple(place for place in found if value in place.names)
             if exact:
                 return exact, None
             every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
             return tuple(place for place in every if value in place.names), None
-        if path is not None and (item.evidence.path is not None or container is None or path != container.path):
+        if path is not None and (container is None or path != container.path):
             touched = tuple(place for place in found if place.touches(path))
-            if touched or item.evidence.path is None:
-                return touched or found, None if touched else len(found)
-            if not control.discriminated:
-                return (), None
+            if touched or not control.discriminated:
+                return touched, None
             every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
             return tuple(place for place in every if place.touches(path)), None
         return found, len(found) or None
@@ -228,9 +225,9 @@ class Router:
         control = route.control
         in_containers = control.scope == "container"
         faults: dict[tuple[str, str], Place] = {}
-        for place in route.places:
-            container = (route.container or place.container) if in_containers else None
-            faults.setdefault((container.name if container else "", place.discriminator or ""), place)
+        for found in route.places:
+            container = (route.container or found.container) if in_containers else None
+            faults.setdefault((container.name if container else "", found.discriminator or ""), found)
         shown: list[Place | None] = [*faults.values()] or [None]
         for place in shown:
             own = route.container or (place.container if place else None)
@@ -283,14 +280,16 @@ def _why(mapping: RuleMapping, route: _Route, item: Located) -> str:
 class _Maker:
     """Turns the supports of one fault into its finding."""
 
-    def __init__(self, catalogue: Catalogue, index: Index, doubled: frozenset[tuple[str, str, str, str]]) -> None:
-        self._catalogue, self._index, self._doubled = catalogue, index, doubled
+    def __init__(
+        self, catalogue: Catalogue, around: Surroundings, index: Index, doubled: frozenset[tuple[str, str, str, str]]
+    ) -> None:
+        self._catalogue, self._around, self._index, self._doubled = catalogue, around, index, doubled
 
     def finding(self, supports: Sequence[Support]) -> Finding:
         first = supports[0]
         obj, container = first.object, first.container
         control = self._catalogue.controls.get(first.control)
-        path = self._path(supports, control)
+        path = self._path(first, control)
         location = location_of(obj, path, container, self._index)
         believed = any(support.believed for support in supports)
         return Finding(
@@ -321,14 +320,18 @@ class _Maker:
             excerpt=excerpt_of(obj, location, self._index),
         )
 
-    def _path(self, supports: Sequence[Support], control: Control | None) -> FieldPath | None:
-        """The field: of the places, which all tools share; of the evidence only where no other tool could say otherwise."""
-        if control is None or control.places or len(control.tools) == 1:
-            return min(
-                (s.path for s in supports if s.path is not None),
-                key=lambda path: [str(step) for step in path],
-                default=None,
-            )
+    def _path(self, support: Support, control: Control | None) -> FieldPath | None:
+        """The field: of the control's places, so that no tool moves it; of the evidence only where no other tool could."""
+        if control is None or (not control.places and len(control.tools) == 1):
+            return support.path
+        name = support.container.name if support.container else None
+        for certain in (True, False):
+            for place in places(control, support.object, self._index(support.object), self._around, certain=certain):
+                inside = name is None or (place.container is not None and place.container.name == name)
+                if inside and place.discriminator == support.discriminator:
+                    return place.path
+            if support.discriminator is None:
+                return None  # a place that is no fault is found by its discriminator only
         return None
 
     def _statements(self, supports: Sequence[Support]) -> tuple[Statement, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,11 +27,12 @@ class Place:
     discriminator: str | None
     names: frozenset[str]
     """What a tool may call it by: its value, its key, names beside it."""
+    own_path: FieldPath
+    """The container's own field, where `path` is the pod's that it inherits; else the same as `path`."""
 
     def touches(self, path: FieldPath) -> bool:
         """Whether a path names this place, something in it or something around it."""
-        shared = min(len(path), len(self.path))
-        return path[:shared] == self.path[:shared]
+        return any(path[: len(own)] == own[: len(path)] for own in (self.path, self.own_path))
 
 
 def places(
@@ -75,7 +76,14 @@ def _of_spec(
                 around=around,
             )
             if _is_fault(spec, spot) if certain else value is not None:
-                yield _place(spec, (*path, *found), container, spot, [base, *parents])
+                place = _place(spec, (*path, *found), container, spot, [base, *parents])
+                yield replace(place, path=_inherited(index, place.path, found)) if spec.inherited else place
+
+
+def _inherited(index: ObjectIndex, path: FieldPath, below: FieldPath) -> FieldPath:
+    """The pod's field, where it is set and the container has none of its own."""
+    pod = (*(index.pod or ()), *below)
+    return pod if path not in index.spans and pod in index.spans else path
 
 
 def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: Spot, parents: list[Any]) -> Place:
@@ -90,7 +98,7 @@ def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: 
         # a mount is called by the path of its volume too
         if "volumeMounts" in path and mapping(volume).get("name") == beside.get("name"):
             names |= {str(item) for item in mapping(volume, "hostPath").values()}
-    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names))
+    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names), own_path=path)
 
 
 def _discriminator(spec: PlaceSpec, spot: Spot, parents: list[Any]) -> str | None:
@@ -113,7 +121,7 @@ def _is_fault(spec: PlaceSpec, spot: Spot) -> bool:
 
 def _value_is_fault(spec: PlaceSpec, spot: Spot) -> bool:
     value = spot.value
-    if spec.always or spec.inherited:
+    if spec.always:
         return True
     if value is None:
         return spec.unset

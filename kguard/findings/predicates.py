@@ -89,9 +89,10 @@ def _mounts_host_path(spot: Spot) -> bool:
 
 
 def _sensitive_variable(spot: Spot) -> bool:
-    return bool(_SENSITIVE_NAME.search(str(mapping(spot.parent).get("name")))) or bool(
-        _SECRET_VALUE.search(str(spot.value))
-    )
+    """A variable with a literal value whose name or value looks like a secret."""
+    variable = mapping(spot.value)
+    name, value = str(variable.get("name")), variable.get("value")
+    return value not in (None, "") and bool(_SENSITIVE_NAME.search(name) or _SECRET_VALUE.search(str(value)))
 
 
 def _duplicate_variable(spot: Spot) -> bool:
@@ -152,6 +153,8 @@ PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
     "other-entry": lambda spot: not _secret_entry(spot),
     "runs-as-root": _runs_as_root,
     "seccomp-unconfined": lambda spot: _seccomp(spot) == "Unconfined",
+    "no-owner-label": lambda spot: "owner" not in mapping(spot.root, "metadata", "labels"),
     "secret-entry": _secret_entry,
+    "secret-variable": lambda spot: bool(mapping(spot.value, "valueFrom", "secretKeyRef")),
     "sensitive-variable": _sensitive_variable,
 }
