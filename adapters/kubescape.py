@@ -97,11 +97,18 @@ class _Match(msgspec.Struct):
 
 class _RuleFile(msgspec.Struct):
     match: list[_Match] | None = None
+    attributes: dict[str, Any] | None = None
+    resourceEnumerator: str = ""
+
+
+class _Scope(msgspec.Struct):
+    matches: list[str] = []
 
 
 class _ControlFile(msgspec.Struct):
     controlID: str
     rules: list[_RuleFile] = []
+    scanningScope: _Scope | None = None
 
 
 class _Framework(msgspec.Struct):
@@ -135,11 +142,11 @@ def rules(settings: Settings, version: Version | None) -> RuleSet:
         problem = f"its rule library has no framework {', '.join(unknown)}; it has {', '.join(sorted(library))}"
         return RuleSet(source=f"rule library in {folder}", problem=problem)
     controls = [control for chosen in sets for control in library[chosen].controls]
-    matches = [match for control in controls for rule in control.rules for match in rule.match or ()]
+    on_files = [control for control in controls if control.scanningScope and "file" in control.scanningScope.matches]
     return RuleSet(
         source=f"regolibrary {_library_version(folder)}: {', '.join(sets)}",
-        ids=frozenset(control.controlID for control in controls),
-        kinds=frozenset(kind for match in matches for kind in _kinds(match)),
+        ids=frozenset(control.controlID for control in on_files),
+        kinds=frozenset(kind for control in on_files for rule in control.rules for kind in _kinds(rule)),
         digest=_digest(folder),
         folder=folder,
         sets=sets,
@@ -173,11 +180,16 @@ def _newest_cis(library: Mapping[str, _Framework]) -> str | None:
     return max(plain, key=lambda word: [int(number) for number in re.findall(r"\d+", word)], default=None)
 
 
-def _kinds(match: _Match) -> Iterator[str]:
-    for group in match.apiGroups or ["*"]:
-        for version in match.apiVersions or ["*"]:
-            for kind in match.resources:
-                yield f"{group}/{version}/{kind}"
+def _kinds(rule: _RuleFile) -> Iterator[str]:
+    """The kinds whose objects a rule lists in its results whenever it read them. A rule that joins objects (RBAC) or picks them by
+    code of its own lists only some of them, so their absence shows nothing."""
+    if rule.resourceEnumerator or (rule.attributes or {}).get("resourcesAggregator"):
+        return
+    for match in rule.match or ():
+        for group in match.apiGroups or ["*"]:
+            for version in match.apiVersions or ["*"]:
+                # `*` means the versions that kubescape knows: removed ones (batch/v1beta1) are never loaded
+                yield from (f"{group}/{'v1' if version == '*' else version}/{kind}" for kind in match.resources)
 
 
 def _library_version(folder: Path) -> str:

@@ -405,8 +405,8 @@ class RuleSet:
     ids: frozenset[str] | None = None
     """None: not known before the run."""
     kinds: frozenset[str] | None = None
-    """Kinds that any active rule looks at, as `group/version/Kind` (`/v1/Pod` for the core group), each part may be `*`; None:
-    every kind. Objects of other kinds are out of scope, not unread."""
+    """Kinds whose objects the tool names in its output whenever it read them, as `group/version/Kind` (`/v1/Pod` for the core
+    group), each part may be `*`; None: every kind. An object of another kind that it does not name is out of scope, not unread."""
     digest: str | None = None
     """sha256 of the rule files; None for built-in rules."""
     folder: Path | None = None

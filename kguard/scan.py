@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import BinaryIO
 
 from kguard import __version__
@@ -18,9 +17,8 @@ from kguard.findings.merge import merge
 from kguard.inputs.discover import discover
 from kguard.inputs.objects import index
 from kguard.inputs.stage import workspace, write_part
-from kguard.model import Inventory, Located, Report, StagePart
+from kguard.model import Inventory, Located, Report
 from kguard.running.contract import load_adapters
-from kguard.running.shard import Part
 from kguard.running.tools import ToolProgress, ToolResult, run_tools
 from kguard.settings import Settings
 
@@ -82,5 +80,12 @@ def gather(
             " Name a folder or file with manifests."
         )
     with workspace() as folder:
-        results = run_tools(load_adapters(), inventory.bundles, settings, _stage, folder, progress)
-    return Gathered(inventory=inventory, results=results, located=tuple(_locate(inventory, results)))
+        results = run_tools(load_adapters(), inventory.bundles, settings, write_part, folder, progress)
+    return Gathered(inventory=inventory, results=results, located=tuple(_located(inventory, results)))
+
+
+def _located(inventory: Inventory, results: Iterable[ToolResult]) -> Iterator[Located]:
+    objects = {bundle.id: {obj.staged: obj for obj in bundle.objects} for bundle in inventory.bundles}
+    for result in results:
+        for part, parsed in result.parsed:
+            yield from locate(part, parsed.evidence, objects[part.bundle], index)

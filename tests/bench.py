@@ -66,7 +66,9 @@ def by_hand(adapter: Adapter, folder: Path, settings: Settings) -> Cost | None:
 def measure(argv: list[str], cwd: str, env: dict[str, str]) -> Cost:
     start = time.monotonic()
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(argv, cwd=cwd, env=env, stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        )
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0  # it was waited for here
     return Cost(wall=time.monotonic() - start, cpu=usage.ru_utime + usage.ru_stime, memory=usage.ru_maxrss * 1024)

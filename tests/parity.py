@@ -30,6 +30,9 @@ Key = tuple[str, ...]
 
 Json = dict[str, Any]
 
+SIBLINGS = frozenset(("KSV-0024",))
+"""trivy's rules whose lines are those of clean containers too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Native:
@@ -180,7 +183,11 @@ def _trivy(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path
         for found in result.get("Misconfigurations", []):
             line = found["CauseMetadata"].get("StartLine", 0)
             obj = folder.at(result["Target"], line) if line else None
-            if obj is None:
+            if found["ID"] in SIBLINGS:
+                # its records come in pairs of (faulty container, any container): only the message is right
+                named = re.match(r"Container '(.+?)'", found["Message"])
+                keys.add((found["ID"], result["Target"], "", named[1] if named else ""))
+            elif obj is None:
                 keys.add((found["ID"], result["Target"], "", ""))
             else:
                 keys.add((found["ID"], result["Target"], obj.staged, folder.container_at(obj, line)))
@@ -276,6 +283,8 @@ def own_key(item: Located, folder: Folder) -> Key:
     """kguard's evidence in the words of the native output."""
     evidence, obj, name = item.evidence, item.object, _label(item.container)
     match evidence.tool:
+        case "trivy" if evidence.rule in SIBLINGS:
+            return (evidence.rule, folder.file(obj), "", name)
         case "trivy" if evidence.lines is None:
             return (evidence.rule, folder.file(obj), "", "")
         case "trivy":

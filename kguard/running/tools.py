@@ -6,6 +6,7 @@ import itertools
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,7 @@ def run_tools(
             return tuple(
                 ToolResult(run=tool)
                 if isinstance(tool, ToolRun)
-                else _combined(tool, [future.result() for future in futures[tool.adapter.name]], objects)
+                else _combined(tool, [future.result() for future in futures.get(tool.adapter.name, ())], objects)
                 for tool in tools
             )
         finally:
@@ -164,7 +165,8 @@ def _submit(
     bundles: Sequence[Bundle],
     stage: _Stage,
 ) -> Mapping[str, Sequence[Future[_Ended]]]:
-    """Stage the parts and hand each on at once, so that the first run while the last are still written."""
+    """Stage the parts and hand each on at once, so that the first run while the last are still written. By tool's name, in the
+    bundles' order."""
     planned = [
         (tool, bundle, part)
         for tool in tools
@@ -172,12 +174,17 @@ def _submit(
         for bundle in bundles
         for part in parts(tool.adapter, bundle.objects, runner.settings.jobs)
     ]
-    futures: dict[str, list[Future[_Ended]]] = {tool.adapter.name: [] for tool in tools if isinstance(tool, _Ready)}
     for tool, _, part in planned:
         runner.meter.plan(tool.adapter.name, len(part.judged))
     # the longest first: a long process that starts last keeps everybody waiting
-    for tool, bundle, part in sorted(planned, key=lambda job: -_cost(job[0].adapter, job[2])):
-        futures[tool.adapter.name].append(pool.submit(runner.run, tool, stage.part(bundle.id, part)))
+    order = sorted(range(len(planned)), key=lambda number: -_cost(planned[number][0].adapter, planned[number][2]))
+    started: dict[int, Future[_Ended]] = {}
+    for number in order:
+        tool, bundle, part = planned[number]
+        started[number] = pool.submit(runner.run, tool, stage.part(bundle.id, part))
+    futures: defaultdict[str, list[Future[_Ended]]] = defaultdict(list)
+    for number, (tool, _, _) in enumerate(planned):
+        futures[tool.adapter.name].append(started[number])
     return futures
 
 
@@ -375,7 +382,7 @@ def _combined(tool: _Ready, ended: Sequence[_Ended], objects: Mapping[tuple[str,
         processes=len(ended),
         rules=_rules(tool.rules, (item for _, item in parsed)),
         objects=counts,
-        unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object, item.reason))),
+        unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object.identity, item.reason))),
         records=sum(item.records for _, item in parsed),
         evidence=sum(len(item.evidence) for _, item in parsed),
         complaints=tuple(

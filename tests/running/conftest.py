@@ -29,6 +29,7 @@ from kguard.model import (
     Span,
     Splitting,
     StagePart,
+    Unread,
 )
 from kguard.running.contract import Adapter
 from kguard.settings import Settings
@@ -37,7 +38,7 @@ from kguard.settings import Settings
 @dataclass(frozen=True, kw_only=True)
 class FakeAdapter:
     """An adapter of a tool that prints the paths that it read, and those of them in which it found a fault:
-    `{"fake": {"read": [...], "found": [...], "complaints": [...]}}`."""
+    `{"fake": {"read": [...], "found": [...], "unread": [...], "rules": [...], "complaints": [...]}}`."""
 
     name: str = "fake"
     versions: SpecifierSet = SpecifierSet(">=1,<2")  # noqa: RUF009 - never changed
@@ -73,6 +74,7 @@ class FakeAdapter:
             records=len(said["found"]),
             evidence=tuple(self._evidence(path) for path in said["found"]),
             seen=frozenset(ObjectHint(staged=path) for path in said["read"]),
+            unread=tuple(Unread(object=ObjectHint(staged=path), reason="why") for path in said.get("unread", ())),
             rules=frozenset(said.get("rules", ["fault"])),
             complaints=tuple(said.get("complaints", ())),
         )

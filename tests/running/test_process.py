@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import threading
@@ -60,8 +61,18 @@ def test_its_folder_is_its_own_and_private(write_script: Script, tmp_path: Path)
     assert [path for path in below if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
-def test_it_has_no_input(write_script: Script, tmp_path: Path) -> None:
-    outcome = start(write_script("tool", "wc -c"), tmp_path / "run")
+def test_it_has_no_input_though_the_caller_has(write_script: Script, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"for the caller")
+    os.close(writer)
+    own = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        outcome = start(write_script("tool", "wc -c"), tmp_path / "run")
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(reader)
     assert outcome.stdout.strip() == b"0"
 
 

@@ -65,6 +65,7 @@ def test_no_two_of_one_identity(
     for part in split:
         counted = Counter(identity(obj) for obj in part.objects)
         assert max(counted.values()) == 1
+        assert part.context <= {obj.staged for obj in objects if obj.ref.kind in CONTEXT}
         assert partners <= set(counted), "every partner that a run over all would have seen, or its namesake"
     most = max(Counter(identity(obj) for obj in objects).values(), default=0)
     assert len(split) == most

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from kguard.model import Bundle, BundleKind, BundleState, KubeObject, ObjectCounts, Outcome, Parsed, RunState, ToolRun
+from kguard.model import (
+    Bundle,
+    BundleKind,
+    BundleState,
+    KubeObject,
+    ObjectCounts,
+    Outcome,
+    Parsed,
+    RunState,
+    Splitting,
+    ToolRun,
+)
 from kguard.running import process
 from kguard.running.contract import Adapter
 from kguard.running.tools import ToolProgress, ToolResult, find_program, run_tools, tool_facts
@@ -196,6 +208,11 @@ def test_a_build_without_a_version_is_run_with_a_complaint(one: Callable[..., To
     assert result.complaints == ("this build of fake tells no version",)
 
 
+def test_a_prerelease_in_the_range_is_run(one: Callable[..., ToolRun], write_script: Script) -> None:
+    body = GOOD.replace("fake 1.2", "fake 1.3rc1") + PRINT
+    assert one(write_script("fake", body, python=True)).state is RunState.OK
+
+
 def test_a_version_that_was_never_tried_is_run_with_a_complaint(
     one: Callable[..., ToolRun], write_script: Script
 ) -> None:
@@ -229,6 +246,16 @@ def test_objects_that_were_not_read_degrade_a_run(
     (missed,) = result.unread
     assert (missed.path, missed.document, missed.object.name) == ("deploy/b.yaml", 1, "b.yaml")
     assert (result.records, result.evidence) == (1, 1)
+
+
+def test_what_a_tool_could_not_read_degrades_its_run_even_when_it_was_not_staged(
+    one: Callable[..., ToolRun], write_script: Script
+) -> None:
+    body = f"{GOOD}\nsaid |= {{'unread': ['elsewhere.yaml']}}\n{PRINT}"
+    result = one(write_script("fake", body, python=True))
+    assert result.state is RunState.DEGRADED
+    assert result.reason == "fake could not read what it was not given: elsewhere.yaml: why"
+    assert result.objects == ObjectCounts(staged=2, read=2)
 
 
 # -- several processes, several tools ---------------------------------------------------------------------------------
@@ -346,6 +373,36 @@ def test_progress_tells_how_far_each_tool_is(
     ]
     assert {(event.tool, event.objects, event.parts) for event in run.events} == {("fake", 12, 3)}
     assert [event.seconds for event in run.events] == sorted(event.seconds for event in run.events)
+
+
+def test_the_longest_start_first(
+    run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject
+) -> None:
+    program = write_script("fake", GOOD + PRINT, python=True)
+    adapters = [new_adapter(name="quick", splitting=Splitting.BUNDLE), new_adapter(name="slow")]
+    bundles = [pods(new_object, 2, "small"), pods(new_object, 4, "large")]
+    results = run(adapters, *bundles, tool_paths={"quick": program, "slow": program}, jobs=1)
+    assert [event.tool for event in run.events[::2]] == ["slow", "slow", "quick", "quick"]
+    assert [[part.id for part, _ in result.parsed] for result in results] == [["2", "1"]] * 2, (
+        "the large was staged first"
+    )
+    assert [[part.bundle for part, _ in result.parsed] for result in results] == [["small", "large"]] * 2
+
+
+def test_what_was_parsed_is_not_kept(
+    run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject
+) -> None:
+    body = f"{GOOD}\nsaid |= {{'padding': 'x' * 5_000_000}}\n{PRINT}"
+    program = write_script("fake", body, python=True)
+    tracemalloc.start()
+    try:
+        (result,) = run([new_adapter(part_limit=1)], pods(new_object, 8), tool_paths={"fake": program}, jobs=1)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert result.run.processes == 8
+    assert kept < 2_000_000
+    assert peak < 20_000_000, "one output and its decoded copy at a time"
 
 
 # -- called off -------------------------------------------------------------------------------------------------------
