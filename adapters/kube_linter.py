@@ -25,7 +25,7 @@ part_limit: int | None = None
 unique_identities = False
 
 _URL = "https://docs.kubelinter.io/#/generated/checks?id="
-_CONTAINER = re.compile(r'(?:^|[ .])(?:[Tt]he |[Ii]nit )?[Cc]ontainer "?([^\s"]+)"? ?')
+_CONTAINER = re.compile(r'[Cc]ontainer (?:"([^"]*)"|(\S+) mounts)')
 _LOAD_FAILURE = re.compile(r"^Warning: failed to load object from (.+?): (failed to .*|.*)$", re.MULTILINE)
 
 _QUOTED: Mapping[str, re.Pattern[str]] = {
@@ -153,7 +153,7 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
             namespace=where.Namespace,
             name=where.Name,
         ),
-        container=found[1] if found else None,
+        container=(found[1] or found[2] or "") if found else None,
         value=value[1] if value else None,
     )
 

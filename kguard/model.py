@@ -187,6 +187,8 @@ class Container:
 
     name: str
     """Its name; `containers[1]` where it has none or shares it with a sibling."""
+    given: str
+    """Its name as it stands in the manifest; "" for none."""
     path: FieldPath
     init: bool
 
@@ -418,6 +420,16 @@ class RuleSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveRules:
+    """The rules that a run had on, as reports show them: what "no finding" can mean."""
+
+    active: int | None
+    """How many; None where neither the tool nor its rule files tell."""
+    digest: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectCounts:
     """staged = read + out of scope + unread, wherever `read` is known."""
 
@@ -451,7 +463,7 @@ class ToolRun:
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     processes: int = 0
-    rules: RuleSet | None = None
+    rules: ActiveRules | None = None
     objects: ObjectCounts = ObjectCounts()
     unread: tuple[UnreadObject, ...] = ()
     records: int = 0
@@ -568,6 +580,28 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSummary:
+    """A bundle without its objects, as reports show it."""
+
+    id: str
+    kind: BundleKind
+    path: str
+    objects: int
+    state: BundleState
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The inventory without its objects, as reports show it."""
+
+    sources: tuple[str, ...]
+    bundles: tuple[BundleSummary, ...]
+    files: tuple[InputFile, ...]
+    problems: tuple[InputProblem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that a run found out; every format renders this and nothing else."""
 
@@ -583,5 +617,5 @@ class Report:
     allow_incomplete: tuple[str, ...]
     gate: Gate
     tools: tuple[ToolRun, ...]
-    inventory: Inventory
+    inputs: Inputs
     findings: tuple[Finding, ...]

@@ -17,7 +17,7 @@ from kguard.findings.merge import merge
 from kguard.inputs.discover import discover
 from kguard.inputs.objects import index
 from kguard.inputs.stage import workspace, write_part
-from kguard.model import Inventory, Located, Report
+from kguard.model import BundleSummary, Inputs, Inventory, Located, Report
 from kguard.running.contract import load_adapters
 from kguard.running.tools import ToolProgress, ToolResult, run_tools
 from kguard.settings import Settings
@@ -60,7 +60,7 @@ def scan(
         allow_incomplete=tuple(sorted(settings.allow_incomplete)),
         gate=judge(findings, tools, gathered.inventory, settings),
         tools=tools,
-        inventory=gathered.inventory,
+        inputs=_inputs(gathered.inventory),
         findings=findings,
     )
 
@@ -89,3 +89,22 @@ def _located(inventory: Inventory, results: Iterable[ToolResult]) -> Iterator[Lo
     for result in results:
         for part, parsed in result.parsed:
             yield from locate(part, parsed.evidence, objects[part.bundle], index)
+
+
+def _inputs(inventory: Inventory) -> Inputs:
+    return Inputs(
+        sources=inventory.sources,
+        bundles=tuple(
+            BundleSummary(
+                id=bundle.id,
+                kind=bundle.kind,
+                path=bundle.path,
+                objects=len(bundle.objects),
+                state=bundle.state,
+                reason=bundle.reason,
+            )
+            for bundle in inventory.bundles
+        ),
+        files=inventory.files,
+        problems=inventory.problems,
+    )

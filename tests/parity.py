@@ -84,7 +84,7 @@ class Folder:
         for container in index(obj).containers:
             span = spans.get(container.path)
             if span and span.line <= line <= span.end_line:
-                return container.name
+                return container.given
         return ""
 
 
@@ -153,14 +153,15 @@ def _kube_linter(done: subprocess.CompletedProcess[bytes], folder: Folder, plain
     for report in reports:
         file = os.path.relpath(report["Object"]["Metadata"]["FilePath"], plain)
         ref = report["Object"]["K8sObject"]
-        found = re.search(r'[Cc]ontainer "?([^\s"]+)"?', report["Diagnostic"]["Message"])
+        found = re.search(r'[Cc]ontainer (?:"([^"]*)"|(\S+) mounts)', report["Diagnostic"]["Message"])
         names = {
-            container.name
+            item.given
             for obj in folder.objects
             if folder.file(obj) == file and obj.ref.name == ref["Name"]
-            for container in index(obj).containers
+            for item in index(obj).containers
         }
-        container = found[1] if found and found[1] in names else ""
+        container = (found[1] or found[2] or "") if found else ""
+        container = container if container in names else ""
         kind = ref["GroupVersionKind"]["Kind"]
         keys.add((report["Check"], file, kind, ref["Namespace"], ref["Name"], container))
     spoke = {key[1:5] for key in keys}
@@ -301,7 +302,7 @@ def own_key(item: Located, folder: Folder) -> Key:
 
 
 def _label(container: Container | None) -> str:
-    return container.name if container else ""
+    return container.given if container else ""
 
 
 def main(folders: Iterable[str]) -> int:

@@ -27,6 +27,6 @@ def progress(*, quiet: bool) -> Iterator[Callable[[ToolProgress], None]]:
             text = f"{event.tool}  {event.objects} objects"
             if event.tool not in rows:
                 rows[event.tool] = bars.add_task(text, total=1)
-            bars.update(rows[event.tool], description=text, completed=event.parts_done, total=event.parts)
+            bars.update(rows[event.tool], description=text, completed=event.parts_done, total=event.parts or 1)
 
         yield show

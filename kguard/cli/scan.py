@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from kguard.cli import options, outputs
 from kguard.cli.progress import progress
-from kguard.errors import ExitCode, UsageError
+from kguard.errors import ExitCode
 from kguard.model import Report
-from kguard.reports import Terminal, notices, render
+from kguard.reports import notices, render
 from kguard.running.contract import load_adapters
 from kguard.scan import scan
 from kguard.settings import DEFAULT_FRAMEWORKS, Profile, Settings
+from kguard.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +73,8 @@ def settings_of(request: Request) -> Settings:
 
 
 def _say_inputs(report: Report) -> None:
-    for problem in report.inventory.problems:
-        print(f"error: {printable(str(problem))}", file=sys.stderr)
+    for problem in report.inputs.problems:
+        print(f"error: {one_line(str(problem))}", file=sys.stderr)
 
 
 def _summary(report: Report, request: Request, *, on_stdout: bool) -> None:

@@ -59,7 +59,7 @@ def _object(part: StagePart, hint: ObjectHint, objects: Mapping[str, KubeObject]
 def container_of(evidence: Evidence, index: ObjectIndex) -> Container | None:
     """The container that a tool means: by its name, else by the field's path, else by the line in the staged file."""
     if evidence.container is not None:
-        return next((item for item in index.containers if _named(item, evidence.container, index)), None)
+        return next((item for item in index.containers if evidence.container in (item.name, item.given)), None)
     if evidence.path is not None:
         return next((item for item in index.containers if evidence.path[: len(item.path)] == item.path), None)
     if evidence.lines is not None:
@@ -67,17 +67,6 @@ def container_of(evidence: Evidence, index: ObjectIndex) -> Container | None:
             (item for item in index.containers if _inside(evidence.lines, index.staged_spans.get(item.path))), None
         )
     return None
-
-
-def _named(container: Container, name: str, index: ObjectIndex) -> bool:
-    if container.name == name:
-        return True
-    value: object = index.value
-    for step in (*container.path, "name"):
-        value = value[step]  # type: ignore[index]  # the path of a container that the index found
-        if not isinstance(value, dict | list):
-            break
-    return value == name
 
 
 def _inside(lines: Span, span: Span | None) -> bool:

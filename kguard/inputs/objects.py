@@ -438,6 +438,7 @@ def _containers(value: Mapping[str, Any], pod: FieldPath | None) -> tuple[Contai
     return tuple(
         Container(
             name=name if name and names.count(name) == 1 else f"{kind}[{number}]",
+            given=name,
             path=(*pod, kind, number),
             init=kind == "initContainers",
         )

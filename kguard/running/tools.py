@@ -20,6 +20,7 @@ from packaging.version import Version
 
 from kguard.errors import ParseError, ToolFailure
 from kguard.model import (
+    ActiveRules,
     Bundle,
     KubeObject,
     Outcome,
@@ -280,7 +281,9 @@ class _Runner:
             return replace(run, state=RunState.WRONG_VERSION, version=version, reason=reason)
         rules = adapter.rules(self.settings, version)
         if rules.problem is not None:
-            return replace(run, state=RunState.DEGRADED, version=version, rules=rules, reason=rules.problem)
+            return replace(
+                run, state=RunState.DEGRADED, version=version, rules=_active(rules, ()), reason=rules.problem
+            )
         return _Ready(adapter=adapter, program=program, version=version, rules=rules)
 
     def _version(self, adapter: Adapter, program: Path) -> Version | None:
@@ -380,7 +383,7 @@ def _combined(tool: _Ready, ended: Sequence[_Ended], objects: Mapping[tuple[str,
         cpu_seconds=_sum(outcome.cpu_seconds for outcome in outcomes),
         peak_memory_bytes=max((it.peak_memory_bytes for it in outcomes if it.peak_memory_bytes), default=None),
         processes=len(ended),
-        rules=_rules(tool.rules, (item for _, item in parsed)),
+        rules=_active(tool.rules, (item for _, item in parsed)),
         objects=counts,
         unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object.identity, item.reason))),
         records=sum(item.records for _, item in parsed),
@@ -411,10 +414,11 @@ def _reason(name: str, state: RunState, ended: Sequence[_Ended], unread: int) ->
     return reasons[0] if len(ended) == 1 else f"{len(reasons)} of {len(ended)} processes: {reasons[0]}"
 
 
-def _rules(known: RuleSet, parsed: Iterable[Parsed]) -> RuleSet:
+def _active(known: RuleSet, parsed: Iterable[Parsed]) -> ActiveRules:
     """What the output says of the active rules is truer than what was known before."""
     told = [item.rules for item in parsed if item.rules is not None]
-    return replace(known, ids=frozenset().union(*told)) if told else known
+    ids = frozenset[str]().union(*told) if told else known.ids
+    return ActiveRules(active=None if ids is None else len(ids), digest=known.digest, source=known.source)
 
 
 def _wall_seconds(ended: Sequence[_Ended]) -> float | None:

@@ -1,0 +1,167 @@
+"""The report as one HTML file: no network, no framework, a strict content security policy, the findings as data in the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kguard.model import BundleState, Finding, Report, RunState, Severity
+from kguard.reports.summary import initials, objects_read, remark, summary_of, verdict
+from kguard.reports.terminal import where
+from kguard.text import one_line, printable
+
+_START_HERE = 8
+_WITHOUT_SCRIPT = 50
+_WEIGHT = {Severity.CRITICAL: 1000, Severity.HIGH: 100, Severity.MEDIUM: 10, Severity.UNKNOWN: 10, Severity.LOW: 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """A control by what it costs."""
+
+    control: str
+    title: str
+    severity: Severity
+    findings: int
+    objects: int
+    remediation: str
+
+
+def render(report: Report) -> str:
+    """The whole page. Everything from manifests and tools is escaped, by the template or as JSON in a data block."""
+    style, script = _asset("report.css"), _asset("report.js")
+    environment = Environment(
+        loader=PackageLoader("kguard.templates", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(plain=one_line)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        verdict=verdict(report),
+        summary=summary_of(report),
+        bars=_bars(report),
+        tools=[
+            {"run": tool, "read": objects_read(tool), "remark": one_line(remark(tool)), "initials": initials(tool.name)}
+            for tool in report.tools
+        ],
+        unrendered=[bundle for bundle in report.inputs.bundles if bundle.state is BundleState.FAILED],
+        start_here=_start_here(report.findings),
+        ungated=sum(1 for finding in report.findings if not finding.gated),
+        first=[(finding, where(finding)) for finding in report.findings[:_WITHOUT_SCRIPT]],
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        data=Markup(_data(report)),  # noqa: S704 - JSON without a character that could end its element
+        policy=_policy(style, script),
+        incomplete=[tool for tool in report.tools if not tool.state.complete],
+        skipped=RunState.SKIPPED,
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("kguard.templates") / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing but our own style and script, by their digests: an injected one does not run."""
+    return f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'"
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _bars(report: Report) -> list[dict[str, Any]]:
+    """The severity bar as parts of 1,000, each at least wide enough to be seen."""
+    counts = {severity: count for severity, count in summary_of(report).by_severity.items() if count}
+    total = sum(counts.values())
+    widths = {severity: max(8, round(984 * count / total)) for severity, count in counts.items()}
+    scale = 1000 / sum(widths.values()) if widths else 1
+    bars, left = [], 0.0
+    for severity, count in counts.items():
+        bars.append(
+            {"severity": severity, "count": count, "x": round(left, 1), "width": round(widths[severity] * scale, 1)}
+        )
+        left += widths[severity] * scale
+    return bars
+
+
+def _start_here(findings: Sequence[Finding]) -> list[Harm]:
+    """The controls with the most harm: severity first, then how many objects."""
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.gated:
+            groups[finding.control].append(finding)
+    harms = [
+        Harm(
+            control=control,
+            title=found[0].title,
+            severity=found[0].severity,
+            findings=len(found),
+            objects=len({(finding.bundle, finding.object) for finding in found}),
+            remediation=found[0].remediation,
+        )
+        for control, found in groups.items()
+    ]
+    return sorted(harms, key=lambda harm: (harm.severity.rank, -harm.objects, harm.control))[:_START_HERE]
+
+
+def _data(report: Report) -> str:
+    """The findings for the script, as JSON in which no character can end the element that holds it."""
+    text = msgspec.json.encode([_row(finding) for finding in report.findings]).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    excerpt = finding.excerpt
+    return {
+        "id": finding.fingerprint,
+        "control": one_line(finding.control),
+        "title": one_line(finding.title),
+        "severity": finding.severity,
+        "category": finding.category,
+        "gated": finding.gated,
+        "bundle": one_line(finding.bundle),
+        "kind": one_line(finding.object.kind),
+        "namespace": one_line(finding.object.namespace or ""),
+        "name": one_line(finding.object.name),
+        "container": one_line(finding.container or ""),
+        "what": one_line(finding.discriminator or ""),
+        "path": one_line(finding.location.path),
+        "line": finding.location.line,
+        "end": finding.location.end_line,
+        "precision": finding.location.precision,
+        "tools": finding.tools,
+        "said": [
+            {
+                "tool": item.tool,
+                "rule": item.rule,
+                "title": printable(item.title),
+                "severity": item.native_severity,
+                "message": printable(item.message),
+                "url": item.url if item.url and item.url.startswith("https://") else None,
+                "object": one_line(str(item.object)) if item.object else None,
+                "why": printable(item.why_merged),
+                "located": item.located,
+            }
+            for item in finding.evidence
+        ],
+        "related": finding.related,
+        "remediation": printable(finding.remediation),
+        "fix": one_line(finding.fix.path) if finding.fix else None,
+        "references": [{"name": item.name, "url": item.url} for item in finding.references],
+        "excerpt": {"line": excerpt.line, "lines": excerpt.lines} if excerpt else None,
+    }
