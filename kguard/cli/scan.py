@@ -14,7 +14,6 @@ from kguard.reports import notices, render
 from kguard.running.contract import load_adapters
 from kguard.scan import scan
 from kguard.settings import DEFAULT_FRAMEWORKS, Profile, Settings
-from kguard.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,6 @@ def command(request: Request) -> ExitCode:
             command=("kguard", *sys.argv[1:]),
             progress=on_progress,
         )
-    _say_inputs(report)
     outputs.write(report, targets, every_row=request.every_row)
     _summary(report, request, on_stdout=any(target.path is None for target in targets))
     return ExitCode(report.gate.exit_code)
@@ -70,11 +68,6 @@ def settings_of(request: Request) -> Settings:
         jobs=request.jobs or os.cpu_count() or 1,
         timeout=request.timeout,
     )
-
-
-def _say_inputs(report: Report) -> None:
-    for problem in report.inputs.problems:
-        print(f"error: {one_line(str(problem))}", file=sys.stderr)
 
 
 def _summary(report: Report, request: Request, *, on_stdout: bool) -> None:

@@ -75,8 +75,8 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     """Its main control is another; it can fire on this one too (`+`)."""
     says: re.Pattern[str] | None = None
     """It speaks of this control only when its message holds this."""
-    path: str | None = None
-    """... only when the field that it names holds this."""
+    path: tuple[str, ...] = ()
+    """... only when the path that it names holds one of these keys."""
     inner: str | None = None
     """... only when this inner rule fired."""
     ignores_path: bool = False
@@ -90,7 +90,7 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
 class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     rule: str
     says: str | None = None
-    path: str | None = None
+    path: tuple[str, ...] = ()
     inner: str | None = None
     ignores_path: bool = False
     needs_place: bool = False

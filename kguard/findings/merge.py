@@ -119,19 +119,25 @@ class Router:
     def supports(self, item: Located) -> Iterator[Support]:
         """At least one for every piece of evidence."""
         evidence = item.evidence
-        mappings = [
-            mapping for mapping in self._catalogue.mappings(evidence.tool, evidence.rule) if _speaks_of(mapping, item)
-        ]
+        known = self._catalogue.mappings(evidence.tool, evidence.rule)
+        mappings = [mapping for mapping in known if _speaks_of(mapping, item)]
         if not mappings:
-            yield self._own(item, "the catalogue has no control for this rule")
+            why = (
+                "names a field that none of its controls is about"
+                if known
+                else "the catalogue has no control for this rule"
+            )
+            yield self._own(item, why)
             return
         if mappings[0].summary:
             yield replace(self._own(item, "repeats what other rules say"), container=None, believed=False)
             return
-        routes = [(mapping, self._route(mapping, item)) for mapping in mappings]
-        placed = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
-        chosen = placed or [(mapping, route) for mapping, route in routes[:1] if isinstance(route, _Route)]
-        chosen = [(mapping, route) for mapping, route in chosen if route.places or not mapping.needs_place]
+        routes = [(mapping, self._route(mapping, item, certain=True)) for mapping in mappings]
+        chosen = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
+        if not chosen and not mappings[0].needs_place:
+            # no place of any control shows it: the tool is believed, and the place that it names need not look like a fault
+            route = self._route(mappings[0], item, certain=False)
+            chosen = [(mappings[0], route)] if isinstance(route, _Route) else []
         if not chosen:
             reason = next(
                 (route for _, route in routes if isinstance(route, str)), "the manifest does not show the fault"
@@ -154,48 +160,31 @@ class Router:
             located=None,
         )
 
-    def _route(self, mapping: RuleMapping, item: Located) -> _Route | str:
-        """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot."""
+    def _route(self, mapping: RuleMapping, item: Located, *, certain: bool) -> _Route | str:
+        """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot.
+
+        `certain` False takes the spots that the tool names even where the manifest shows no fault; it takes none that it does not.
+        """
         control = self._catalogue.controls[mapping.control]
         obj = self._anchor(control, item)
         if isinstance(obj, str):
             return obj
-        index = self._index(obj)
         container = item.container if obj is item.object else None
         path = item.path if item.path_object is obj and not mapping.ignores_path else None
-        found = self._inside(places(control, obj, index, self._around), container)
-        named = self._named(control, obj, found, item.evidence.value, path, container)
-        return _Route(control=control, object=obj, container=container, places=named[0], located=named[1])
-
-    def _named(
-        self,
-        control: Control,
-        obj: KubeObject,
-        found: tuple[Place, ...],
-        value: str | None,
-        path: FieldPath | None,
-        container: Container | None,
-    ) -> tuple[tuple[Place, ...], int | None]:
-        """The places that a tool names by path or by a quoted value; all of them, counted, where it names none."""
-        if value is not None and control.discriminated:
-            exact = tuple(place for place in found if value in place.names)
-            if exact:
-                return exact, None
-            every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
-            return tuple(place for place in every if value in place.names), None
-        if path is not None and (container is None or path != container.path):
-            touched = tuple(place for place in found if place.touches(path))
-            if touched or not control.discriminated:
-                return touched, None
-            every = self._inside(places(control, obj, self._index(obj), self._around, certain=False), container)
-            return tuple(place for place in every if place.touches(path)), None
-        return found, len(found) or None
-
-    @staticmethod
-    def _inside(found: tuple[Place, ...], container: Container | None) -> tuple[Place, ...]:
-        if container is None:
-            return found
-        return tuple(place for place in found if place.container is None or place.container == container)
+        if container is not None and path == container.path:
+            path = None  # the lines of a whole container name no place in it
+        found = places(control, obj, self._index(obj), self._around, certain=certain)
+        if container is not None:
+            found = tuple(place for place in found if place.container in (None, container))
+        value = item.evidence.value if control.discriminated else None
+        if value is not None:
+            found = tuple(place for place in found if value in place.names)
+        elif path is not None:
+            found = tuple(place for place in found if place.touches(path))
+        elif not certain:
+            found = ()
+        located = len(found) if certain and value is None and path is None else None
+        return _Route(control=control, object=obj, container=container, places=found, located=located or None)
 
     def _anchor(self, control: Control, item: Located) -> KubeObject | str:
         """The object that a finding of this control belongs to; a sentence where it cannot be told."""
@@ -258,7 +247,7 @@ def _speaks_of(mapping: RuleMapping, item: Located) -> bool:
     evidence = item.evidence
     if mapping.says is not None and not mapping.says.search(evidence.message):
         return False
-    if mapping.path is not None and evidence.path is not None and mapping.path not in evidence.path:
+    if mapping.path and evidence.path is not None and not set(mapping.path) & set(evidence.path):
         return False
     return mapping.inner is None or evidence.inner_rule == mapping.inner
 

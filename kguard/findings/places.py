@@ -27,12 +27,12 @@ class Place:
     discriminator: str | None
     names: frozenset[str]
     """What a tool may call it by: its value, its key, names beside it."""
-    own_path: FieldPath
-    """The container's own field, where `path` is the pod's that it inherits; else the same as `path`."""
+    aliases: tuple[FieldPath, ...] = ()
+    """Other fields that a tool may name for it: the container's own, and the pod's that it inherits."""
 
     def touches(self, path: FieldPath) -> bool:
         """Whether a path names this place, something in it or something around it."""
-        return any(path[: len(own)] == own[: len(path)] for own in (self.path, self.own_path))
+        return any(path[: len(own)] == own[: len(path)] for own in (self.path, *self.aliases))
 
 
 def places(
@@ -77,13 +77,15 @@ def _of_spec(
             )
             if _is_fault(spec, spot) if certain else value is not None:
                 place = _place(spec, (*path, *found), container, spot, [base, *parents])
-                yield replace(place, path=_inherited(index, place.path, found)) if spec.inherited else place
+                yield _inherited(place, index, found) if spec.inherited else place
 
 
-def _inherited(index: ObjectIndex, path: FieldPath, below: FieldPath) -> FieldPath:
-    """The pod's field, where it is set and the container has none of its own."""
+def _inherited(place: Place, index: ObjectIndex, below: FieldPath) -> Place:
+    """A container without an own value takes its pod's: that field is then the place, if it is set, and a name of it anyway."""
     pod = (*(index.pod or ()), *below)
-    return pod if path not in index.spans and pod in index.spans else path
+    if place.path in index.spans:
+        return place
+    return replace(place, path=pod if pod in index.spans else place.path, aliases=(place.path, pod))
 
 
 def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: Spot, parents: list[Any]) -> Place:
@@ -98,7 +100,7 @@ def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: 
         # a mount is called by the path of its volume too
         if "volumeMounts" in path and mapping(volume).get("name") == beside.get("name"):
             names |= {str(item) for item in mapping(volume, "hostPath").values()}
-    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names), own_path=path)
+    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names))
 
 
 def _discriminator(spec: PlaceSpec, spot: Spot, parents: list[Any]) -> str | None:

@@ -7,8 +7,8 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kguard.model import BundleState, Finding, Report
-from kguard.reports.summary import initials, objects_read, remark, summary_of, verdict
-from kguard.reports.terminal import where
+from kguard.reports.summary import objects_read, remark, summary_of, verdict
+from kguard.reports.terminal import marks, where
 from kguard.text import one_line
 
 PULL_REQUEST_LIMIT = 65_536
@@ -72,8 +72,13 @@ def _rows(report: Report, room: int) -> tuple[list[str], int]:
 def _row(finding: Finding) -> str:
     name = finding.control if finding.discriminator is None else f"{finding.control} ({finding.discriminator})"
     container = f" / {finding.container}" if finding.container else ""
-    tools = " ".join(initials(tool) for tool in finding.tools)
-    cells = (str(finding.severity), text(name), text(f"{finding.object}{container}"), code(where(finding)), tools)
+    cells = (
+        str(finding.severity),
+        text(name),
+        text(f"{finding.object}{container}"),
+        code(where(finding)),
+        marks(finding),
+    )
     return f"| {' | '.join(cells)} |\n"
 
 

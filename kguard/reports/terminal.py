@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from kguard.model import Finding, Precision, Report, RunState, ToolRun
-from kguard.reports.summary import initials, objects_read, remark, summary_of, verdict
+from kguard.reports.summary import INITIALS, initials, objects_read, remark, summary_of, verdict
 from kguard.text import one_line
 
 _ROWS = 12
@@ -61,6 +61,7 @@ def notices(report: Report) -> str:
     lines += [
         one_line(f"inputs      {bundle.path}: {bundle.reason}") for bundle in report.inputs.bundles if bundle.reason
     ]
+    lines += [one_line(f"inputs      {problem}") for problem in report.inputs.problems]
     lines.append(f"{verdict(report)}  {report.gate.reason} Exit {report.gate.exit_code}.")
     return "\n".join(lines) + "\n"
 
@@ -102,7 +103,7 @@ def _findings(report: Report, terminal: Terminal) -> str:
             terminal.cut(_control(finding), widths[0]),
             terminal.cut(_object(finding), widths[1]),
             terminal.cut(where(finding), widths[2]),
-            " ".join(initials(tool) for tool in finding.tools),
+            marks(finding),
         ]
         for finding in shown
     ]
@@ -130,6 +131,14 @@ def _object(finding: Finding) -> str:
     """Kind and name, with the container behind a slash."""
     container = f"/{finding.container}" if finding.container else ""
     return one_line(f"{finding.object}{container}")
+
+
+def marks(finding: Finding) -> str:
+    """The tools' initials, in the order of the tool block."""
+    order = list(INITIALS)
+    return " ".join(
+        initials(tool) for tool in sorted(finding.tools, key=lambda t: (order.index(t) if t in order else 9, t))
+    )
 
 
 def where(finding: Finding) -> str:

@@ -1,0 +1,68 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11 or newer, Go 1.25.5 or newer, and make.
+
+PYTHON ?= python3
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+# tools are kept outside the checkout, so that a fresh clone finds them built
+TOOLCHAIN ?= $(CACHE)/kguard-toolchain
+CORPORA ?= $(or $(KGUARD_CORPORA),../shared/corpora)
+CATALOGUE ?= $(or $(KGUARD_CATALOGUE),../shared/catalogue)
+PARITY = badpods kubernetes-examples kube-prometheus network-policy-recipes checkov-kubernetes kubernetes-goat
+
+BIN = .venv/bin
+REPORT = out/kguard-report.html
+export PATH := $(TOOLCHAIN)/bin:$(PATH)
+export KGUARD_RULES = kubescape=$(TOOLCHAIN)/rules/kubescape
+
+.PHONY: help demo test lint unit tools browser record parity cofire bench generate clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/installed tools  ## scan fixtures/shop with every tool that is there
+	@mkdir -p out
+	@$(BIN)/kguard scan fixtures/shop -o $(REPORT) -o out/kguard-report.json; code=$$?; \
+	 echo; echo "The report is in $(REPORT)."; \
+	 case $$code in 0|1|4) exit 0;; *) exit $$code;; esac
+
+test: .venv/installed tools browser lint unit  ## everything that CI runs
+
+lint: .venv/installed  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+unit: .venv/installed tools  ## the tests, with coverage
+	$(BIN)/coverage run -m pytest
+	@mkdir -p out && $(BIN)/coverage report --skip-covered --sort=cover >out/coverage.txt
+
+tools: .venv/installed  ## trivy, kubescape and its rules, from package registries, pinned
+	@$(PYTHON) tests/toolchain/install.py $(TOOLCHAIN)
+
+browser:  ## Debian's chromium for the tests of the HTML report, where it can be installed
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { echo "installing chromium for the tests of the HTML report"; apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1; } \
+	  || echo "no chromium: the browser tests of the HTML report will be skipped"
+
+record: .venv/installed tools  ## write fixtures/native again, from the real tools
+	$(BIN)/python tests/record.py
+
+parity: .venv/installed tools  ## kguard's evidence against each tool run by hand, over the real-world sets
+	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/parity.py $(PARITY)
+
+cofire: .venv/installed tools  ## the merge, over one-fault manifests
+	$(BIN)/python tests/cofire.py $(CATALOGUE)
+
+bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
+	$(BIN)/python tests/bench.py
+
+generate: .venv/installed  ## the JSON Schema of the report
+	$(BIN)/python -c "from kguard.reports import json_v1; print(json_v1.schema(), end='')" >kguard/data/schema/report-v1.json
+
+clean:  ## what was built; the toolchain stays
+	rm -rf build dist out *.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .coverage
+
+.venv/installed: pyproject.toml tests/toolchain/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/toolchain/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
