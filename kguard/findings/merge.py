@@ -258,8 +258,8 @@ def _why(mapping: RuleMapping, route: _Route, item: Located) -> str:
     parts = [f"{rule} {kind} {mapping.control}"]
     if route.object is not item.object:
         parts.append(f"reported on {item.object.ref}, which leads here")
-    if route.located is not None:
-        parts.append("the tool names no place: taken from the manifest")
+    if route.located is not None and route.located > 1:
+        parts.append(f"it names no place: the manifest has {route.located}")
     return "; ".join(parts)
 
 

@@ -261,7 +261,9 @@ def _plain_words(error: yaml.YAMLError, document: Document) -> Unreadable:
     mark = getattr(error, "problem_mark", None)
     line = document.line + mark.line if mark else None
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).splitlines()[0]
-    if "tab character" in problem or ("\\t" in problem and "cannot start any token" in problem):
+    lines = document.text.split("\n")
+    at = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\t" in at[: len(at) - len(at.lstrip())]:
         return Unreadable("tab used for indentation", line)
     if "{{" in document.text:
         return Unreadable("not YAML: it has template braces {{ }}; render it first", line)

@@ -109,7 +109,7 @@ def _start_here(findings: Sequence[Finding]) -> list[Harm]:
             title=found[0].title,
             severity=found[0].severity,
             findings=len(found),
-            objects=len({(finding.bundle, finding.object) for finding in found}),
+            objects=len({(finding.bundle, finding.location.path, finding.object) for finding in found}),
             remediation=found[0].remediation,
         )
         for control, found in groups.items()

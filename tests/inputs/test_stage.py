@@ -1,0 +1,55 @@
+"""The stage is private, complete, and gone afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kguard.inputs.objects import read_manifest
+from kguard.inputs.stage import workspace, write_part
+from kguard.model import KubeObject
+
+
+def pod(staged: str) -> KubeObject:
+    (obj,) = read_manifest("m.yaml", b"apiVersion: v1\nkind: Pod\n", "b").objects
+    return dataclasses.replace(obj, staged=staged)
+
+
+def test_each_object_is_its_own_private_file(tmp_path: Path) -> None:
+    write_part(tmp_path, [pod("tree/a/x--1.yaml"), pod("tree/y--2.yaml")])
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert [path.relative_to(tmp_path).as_posix() for path in files] == ["tree/a/x--1.yaml", "tree/y--2.yaml"]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert files[0].read_bytes() == b"apiVersion: v1\nkind: Pod\n"
+
+
+def test_no_name_leaves_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leaves the stage"):
+        write_part(tmp_path / "stage", [pod("../out.yaml")])
+
+
+def test_two_objects_never_share_a_file(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        write_part(tmp_path, [pod("a.yaml"), pod("a.yaml")])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, None])
+def test_the_workspace_is_private_and_gone_however_the_run_ends(error: type[BaseException] | None) -> None:
+    seen: list[Path] = []
+
+    def work() -> None:
+        with workspace() as folder:
+            seen.append(folder)
+            assert folder.stat().st_mode & 0o777 == 0o700
+            write_part(folder, [pod("tree/a.yaml")])
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(error):
+            work()
+    else:
+        work()
+    assert not seen[0].exists()
