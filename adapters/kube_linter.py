@@ -1,7 +1,8 @@
 """kube-linter: one process over a tree, JSON on stdout.
 
 Format: `run.Result` of stackrox/kube-linter, stable since 0.2.2. kube-linter tells neither severity nor field; it names the container
-in the message, and it drops what it cannot decode without a word unless `-v` is given.
+in the message, and it drops what it cannot decode without a word unless `-v` is given. What it can decode as no more than an
+untyped map (`memory: 1GB`) it calls read and judges by a few checks only: nothing in its output shows that.
 """
 
 from __future__ import annotations
@@ -26,20 +27,22 @@ unique_identities = False
 
 _URL = "https://docs.kubelinter.io/#/generated/checks?id="
 _CONTAINER = re.compile(r'[Cc]ontainer (?:"([^"]*)"|(\S+) mounts)')
-_LOAD_FAILURE = re.compile(r"^Warning: failed to load object from (.+?): (failed to .*|.*)$", re.MULTILINE)
+_LOAD_FAILURE = re.compile(r"^Warning: failed to load object from (.+?): (.*)$", re.MULTILINE)
+_WARNING = re.compile(r"^Warning: (?!failed to load object |no valid objects found)(.*)$", re.MULTILINE)
 
 _QUOTED: Mapping[str, re.Pattern[str]] = {
     "dangling-ingress": re.compile(r"ingress label \((.+?)\)"),
     "docker-sock": re.compile(r'system directory "(.+?)"'),
     "drop-net-raw-capability": re.compile(r'ADD capability: "(.+?)"'),
     "duplicate-env-var": re.compile(r"environment variable (\S+) in"),
-    "env-value-from": re.compile(r'unknown (?:config map|secret) "(.+?)"'),
+    "env-value-from": re.compile(r'unknown (?:key|config map|secret) "(.+?)"'),
     "env-var-secret": re.compile(r"environment variable (\S+) in"),
+    "invalid-target-ports": re.compile(r'port (?:name|targetPort) "(.+?)"'),
     "privilege-escalation-container": re.compile(r"has (\S+) capability"),
     "privileged-ports": re.compile(r"port (\d+) is mapped"),
     "read-secret-from-env-var": re.compile(r'environment variable "(.+?)"'),
     "sensitive-host-mounts": re.compile(r'system directory "(.+?)"'),
-    "sorted-keys": re.compile(r"at (?:path )?(\S+)"),
+    "sorted-keys": re.compile(r"not sorted at (.+?)\. Expected"),
     "ssh-port": re.compile(r"port (\d+) and"),
     "unsafe-sysctls": re.compile(r'sysctl "(.+?)"'),
     "writable-host-mount": re.compile(r"mounts path (.+?) on the host"),
@@ -117,13 +120,14 @@ def parse(outcome: Outcome) -> Parsed:
     root = f"{outcome.command.part.root}/" if outcome.command.part else ""
     stderr = outcome.stderr.decode(errors="replace")
     unread = tuple(
-        Unread(object=ObjectHint(staged=path.removeprefix(root)), reason=f"kube-linter {why.replace(root, '')}")
+        Unread(object=ObjectHint(staged=path.removeprefix(root)), reason=f"kube-linter: {why.replace(root, '')}")
         for path, why in _LOAD_FAILURE.findall(stderr)
     )
+    complaints = tuple(line.replace(root, "") for line in _WARNING.findall(stderr))
     if not outcome.stdout.strip():
         # exit 0 without JSON: no valid object among what it was given
         if outcome.exit_code == 0 and "no valid objects found" in stderr:
-            return Parsed(records=0, evidence=(), seen=frozenset(), unread=unread)
+            return Parsed(records=0, evidence=(), seen=frozenset(), unread=unread, complaints=complaints)
         raise ToolFailure(_last_error(stderr, root) or f"it printed nothing and ended with {outcome.exit_code}")
     try:
         result = msgspec.json.decode(outcome.stdout, type=_Result)
@@ -131,7 +135,14 @@ def parse(outcome: Outcome) -> Parsed:
         raise ParseError(str(error)) from error
     titles = {check.name: check.description for check in result.Checks}
     evidence = tuple(_evidence(report, titles, root) for report in result.Reports or ())
-    return Parsed(records=len(evidence), evidence=evidence, seen=None, unread=unread, rules=frozenset(titles))
+    return Parsed(
+        records=len(evidence),
+        evidence=evidence,
+        seen=None,
+        unread=unread,
+        rules=frozenset(titles),
+        complaints=complaints,
+    )
 
 
 def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -23,12 +24,10 @@ splitting = Splitting.BUNDLE
 context_kinds = frozenset(
     (
         "ClusterRole",
-        "ClusterRoleBinding",
         "HorizontalPodAutoscaler",
         "NetworkPolicy",
         "PodDisruptionBudget",
         "Role",
-        "RoleBinding",
         "ServiceAccount",
     )
 )
@@ -87,8 +86,10 @@ _WARNING = [
 CHECKS: Mapping[str, str] = dict.fromkeys(_DANGER, "danger") | dict.fromkeys(_WARNING, "warning")
 """The 44 built-in checks with the severities of polaris' own default configuration: both profiles have them all on."""
 
-_SKIPPED = re.compile(r'level=warning msg="skipping (.+?): (.+?)"$', re.MULTILINE)
-_MESSAGE = re.compile(r'msg="(.*?)"$', re.MULTILINE)
+_LOGGED = re.compile(r'^time=\S+ level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)', re.MULTILINE)
+_SKIPPED = re.compile(r"skipping (.+?): (.*)")
+_TOLD_TWICE = "Error parsing YAML: "
+"""Begins a line that names no file; the next line says which one was skipped, and why."""
 _PANIC = re.compile(r"^panic: .*$", re.MULTILINE)
 
 
@@ -119,7 +120,7 @@ class _Object(msgspec.Struct):
 
 
 class _Audit(msgspec.Struct):
-    PolarisOutputVersion: str
+    PolarisOutputVersion: Literal["1.0"]
     Results: list[_Object] | None
 
 
@@ -157,6 +158,7 @@ def parse(outcome: Outcome) -> Parsed:
     stderr = outcome.stderr.decode(errors="replace")
     if outcome.exit_code != 0:
         raise ToolFailure(_why(stderr, root) or f"it ended with {outcome.exit_code} and said nothing")
+    messages = [(message, _SKIPPED.fullmatch(message)) for message in _logged(stderr, root)]
     try:
         audit = msgspec.json.decode(outcome.stdout, type=_Audit)
     except msgspec.MsgspecError as error:
@@ -168,8 +170,12 @@ def parse(outcome: Outcome) -> Parsed:
         evidence=evidence,
         seen=frozenset(_hint(result) for result in objects),
         unread=tuple(
-            Unread(object=ObjectHint(staged=path.removeprefix(root)), reason=f"polaris: {why.replace(root, '')}")
-            for path, why in _SKIPPED.findall(stderr)
+            Unread(object=ObjectHint(staged=skipped[1]), reason=f"polaris: {skipped[2]}")
+            for _, skipped in messages
+            if skipped
+        ),
+        complaints=tuple(
+            message for message, skipped in messages if not skipped and not message.startswith(_TOLD_TWICE)
         ),
     )
 
@@ -198,8 +204,15 @@ def _hint(result: _Object) -> ObjectHint:
     return ObjectHint(kind=result.Kind, namespace=result.Namespace, name=result.Name)
 
 
+def _logged(stderr: str, root: str) -> list[str]:
+    """The messages of the log, each one line, without times, Go's escapes and stage paths."""
+    texts = (text[1:-1] if text.startswith('"') else text for text in _LOGGED.findall(stderr))
+    plain = (re.sub(r"\\(.)", lambda escape: " " if escape[1] in "nt" else escape[1], text) for text in texts)
+    return [" ".join(text.replace(root, "").split()) for text in plain]
+
+
 def _why(stderr: str, root: str) -> str:
-    """The panic, or the last message that it logged."""
+    """The panic, else the last message that it logged, else the first line of whatever it said."""
     panic = _PANIC.search(stderr)
-    messages = _MESSAGE.findall(stderr)
-    return (panic[0] if panic else messages[-1] if messages else "").replace(root, "")[:500]
+    words = ([panic[0]] if panic else []) + _logged(stderr, root)[-1:] + stderr.strip().splitlines()[:1]
+    return words[0].replace(root, "")[:500] if words else ""
