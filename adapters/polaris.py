@@ -150,7 +150,12 @@ def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
     # the log level stays at warning, because that is where files that were skipped are told
     config = msgspec.json.encode({"checks": CHECKS, "exemptions": []})
     argv = (name, "audit", "--audit-path", str(part.root), "--config", "config.yaml", "--format", "json")
-    return Command(argv=(*argv, "--log-level", "warning", "--color=false"), part=part, files={"config.yaml": config})
+    return Command(
+        argv=(*argv, "--log-level", "warning", "--color=false"),
+        part=part,
+        env={"GOTRACEBACK": "none"},  # of a panic, its one line and no stack
+        files={"config.yaml": config},
+    )
 
 
 def parse(outcome: Outcome) -> Parsed:

@@ -1,24 +1,26 @@
 """Native output of the tools over kguard's own manifests: live where a tool is installed, else recorded.
 
-The manifests of a stage are staged in one fixed neutral folder, because kube-linter prints absolute paths: so a recording, byte for
-byte what the tool printed, can be parsed as if it had just run. `tests/record.py` makes the recordings again.
+Recordings are byte for byte what a tool printed over a stage in one fixed neutral folder, because kube-linter prints absolute
+paths; live runs of tests have a folder of their own. `tests/record.py` makes the recordings again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
+import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from packaging.version import Version
 
 from kguard.inputs.discover import discover
 from kguard.inputs.stage import write_part
-from kguard.model import KubeObject, Outcome, StagedFile, StagePart
+from kguard.model import Command, KubeObject, Outcome, StagedFile, StagePart
 from kguard.running import process
 from kguard.running.contract import Adapter
 from kguard.running.tools import find_program
@@ -27,8 +29,8 @@ from kguard.settings import Profile, Settings
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RECORDINGS = FIXTURES / "native"
 STAGE = Path("/tmp/kguard-stage")
-STAGES = ("shop", "shop-clean", "faults", "edge")
-"""Folders of fixtures/ that are staged."""
+STAGES = ("shop", "shop-clean", "faults", "edge", "edge-dies", "edge-nothing", "edge-skipped")
+"""Folders of fixtures/ that are staged; the `edge` ones hold what a tool drops, skips or dies of."""
 RECORDED = {"kube-linter": Version("0.8.3"), "polaris": Version("10.2.2")}
 """The tools that no package registry has, in the versions that were recorded."""
 SETTINGS = Settings(profile=Profile.ALL)
@@ -43,6 +45,12 @@ class Staged:
 
     objects: tuple[KubeObject, ...]
     part: StagePart
+
+    @property
+    def digest(self) -> str:
+        """sha256 over names and bytes: a recording of other manifests is stale."""
+        texts = sorted((obj.staged, hashlib.sha256(obj.text).hexdigest()) for obj in self.objects)
+        return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
     @property
     def by_path(self) -> dict[str, KubeObject]:
@@ -63,6 +71,7 @@ def staged(stage: str) -> Staged:
     return Staged(objects=objects, part=StagePart(id=stage, bundle=objects[0].bundle, root=STAGE / stage, files=files))
 
 
+@lru_cache(maxsize=len(RECORDED))
 def installed(tool: str) -> bool:
     """Whether the recorded version of a tool is on PATH: another one may print otherwise."""
     program = find_program(tool, SETTINGS)
@@ -82,21 +91,28 @@ def native(tool: str, stage: str) -> Outcome:
     return recorded(tool, stage)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=len(STAGES) * len(RECORDED))
 def live(tool: str, stage: str) -> Outcome:
-    """Run the tool over a stage in the neutral folder."""
-    found = staged(stage)
-    shutil.rmtree(found.part.root, ignore_errors=True)
-    write_part(found.part.root, found.objects)
+    """Run the tool over a stage in a folder of its own, so that two runs of the tests can go on side by side."""
+    with tempfile.TemporaryDirectory(prefix="kguard-native-") as folder:
+        return run(tool, stage, Path(folder) / "stage")
+
+
+def run(tool: str, stage: str, root: Path) -> Outcome:
+    """Run the tool over a stage that is written to `root`, which must not exist."""
+    root.mkdir(parents=True, mode=0o700)
+    write_part(root, staged(stage).objects)
     program = find_program(tool, SETTINGS)
     if program is None:
         raise FileNotFoundError(f"{tool} is not on PATH")
-    own = adapter(tool)
-    command = own.plan(found.part, SETTINGS, own.rules(SETTINGS, RECORDED[tool]))
     with tempfile.TemporaryDirectory(prefix="kguard-native-") as folder:
-        outcome = process.run(command, program, Path(folder) / "run", timeout=120)
-    shutil.rmtree(found.part.root)
-    return outcome
+        return process.run(planned(tool, stage, root), program, Path(folder) / "run", timeout=120)
+
+
+def planned(tool: str, stage: str, root: Path) -> Command:
+    """The command that reads a stage which stands in `root`."""
+    own = adapter(tool)
+    return own.plan(replace(staged(stage).part, root=root), SETTINGS, own.rules(SETTINGS, RECORDED[tool]))
 
 
 def folder_of(tool: str, stage: str) -> Path:
@@ -105,12 +121,36 @@ def folder_of(tool: str, stage: str) -> Path:
 
 def recorded(tool: str, stage: str) -> Outcome:
     """The recording, as the outcome of the command that would be run now."""
-    found, own, folder = staged(stage), adapter(tool), folder_of(tool, stage)
-    command = own.plan(found.part, SETTINGS, own.rules(SETTINGS, RECORDED[tool]))
-    facts = json.loads((folder / "run.json").read_text())
+    folder = folder_of(tool, stage)
     return Outcome(
-        command=command,
-        exit_code=facts["exit_code"],
+        command=planned(tool, stage, STAGE / stage),
+        exit_code=json.loads((folder / "run.json").read_text())["exit_code"],
         stdout=(folder / "stdout").read_bytes(),
         stderr=(folder / "stderr").read_bytes(),
     )
+
+
+def circumstances(tool: str, stage: str) -> dict[str, Any]:
+    """What a recording is a recording of; one that says otherwise is stale, whether or not the tool is here."""
+    command = planned(tool, stage, STAGE / stage)
+    files = {name: content.decode() for name, content in command.files.items()}
+    return {"argv": list(command.argv), "env": dict(command.env), "files": files, "stage_sha256": staged(stage).digest}
+
+
+def face(outcome: Outcome) -> tuple[int | None, Any, list[str]]:
+    """What a tool printed, but for times, its random order, and where the stage stood."""
+    part = outcome.command.part
+    where = str(part.root if part else "").encode()
+    stdout, stderr = (text.replace(where, b"STAGE") for text in (outcome.stdout, outcome.stderr))
+    log = re.sub(r'time="[^"]*"', "", stderr.decode())
+    return outcome.exit_code, _calm(json.loads(stdout)) if stdout else None, sorted(log.splitlines())
+
+
+def _calm(value: Any) -> Any:
+    """JSON without the fields that hold times, lists in one order."""
+    if isinstance(value, dict):
+        times = ("AuditTime", "CreatedTime", "CheckEndTime")
+        return {key: _calm(item) for key, item in value.items() if key not in times}
+    if isinstance(value, list):
+        return sorted((_calm(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
