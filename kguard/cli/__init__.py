@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,8 @@ def main() -> None:
 
 def guarded(command: Callable[[], ExitCode]) -> int:
     """Run a command to its exit code; expected ends become `error: ...` on stderr, anything else a bug report."""
+    # CI ends a job with TERM: the tools must be stopped and the stage removed then, as for Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = command()
         sys.stdout.flush()

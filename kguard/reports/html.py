@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kguard.model import BundleState, Finding, Report, RunState, Severity
-from kguard.reports.summary import initials, objects_read, remark, summary_of, verdict
+from kguard.reports.summary import in_order, initials, objects_read, remark, summary_of, verdict
 from kguard.reports.terminal import where
 from kguard.text import one_line, printable
 
@@ -54,7 +54,7 @@ def render(report: Report) -> str:
         bars=_bars(report),
         tools=[
             {"run": tool, "read": objects_read(tool), "remark": one_line(remark(tool)), "initials": initials(tool.name)}
-            for tool in report.tools
+            for tool in in_order(report)
         ],
         unrendered=[bundle for bundle in report.inputs.bundles if bundle.state is BundleState.FAILED],
         start_here=_start_here(report.findings),
@@ -64,7 +64,7 @@ def render(report: Report) -> str:
         script=Markup(script),  # noqa: S704 - our own file
         data=Markup(_data(report)),  # noqa: S704 - JSON without a character that could end its element
         policy=_policy(style, script),
-        incomplete=[tool for tool in report.tools if not tool.state.complete],
+        incomplete=[tool for tool in in_order(report) if not tool.state.complete],
         skipped=RunState.SKIPPED,
     )
 

@@ -7,7 +7,7 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kguard.model import BundleState, Finding, Report
-from kguard.reports.summary import objects_read, remark, summary_of, verdict
+from kguard.reports.summary import in_order, objects_read, remark, summary_of, verdict
 from kguard.reports.terminal import marks, where
 from kguard.text import one_line
 
@@ -40,8 +40,9 @@ def _head(report: Report) -> str:
     environment.filters.update(text=text, code=code, objects_read=objects_read, remark=remark)
     return environment.get_template("report.md.j2").render(
         report=report,
+        tools=in_order(report),
         verdict=verdict(report),
-        incomplete=[tool for tool in report.tools if not tool.state.complete],
+        incomplete=[tool for tool in in_order(report) if not tool.state.complete],
         unrendered=[bundle for bundle in report.inputs.bundles if bundle.state is BundleState.FAILED],
         sums=_sums(report),
     )
@@ -104,8 +105,14 @@ def _detail(finding: Finding) -> str:
     if finding.remediation:
         lines += ["", text(finding.remediation)]
     if finding.excerpt is not None:
-        lines += ["", *(f"    {one_line(line)}" for line in finding.excerpt.lines)]
+        lines += ["", *_block([one_line(line) for line in finding.excerpt.lines])]
     return "\n".join([*lines, "", "</details>", "", ""])
+
+
+def _block(lines: list[str]) -> list[str]:
+    """A fenced block, its fence longer than any run of backticks in it: indented code would be a list's next line."""
+    fence = "`" * max(3, *(len(run) + 1 for line in lines for run in re.findall(r"`+", line)), 3)
+    return [fence, *lines, fence]
 
 
 def _closing(report: Report, shown: int) -> str:
@@ -137,5 +144,7 @@ def code(value: str) -> str:
 
 
 def html(value: str) -> str:
-    """Text inside an HTML element."""
-    return one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
+    """Text inside an HTML element; no character of Markdown's either, because renderers differ in what they read there."""
+    return "".join(
+        f"&#{ord(character)};" if character in "&<>[]`*_|" else character for character in one_line(value)
+    ).replace("@", "@\u200b")

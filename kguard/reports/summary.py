@@ -33,12 +33,20 @@ def summary_of(report: Report) -> Summary:
     return Summary(
         findings=len(report.findings),
         by_severity={severity: severities[severity] for severity in Severity},
-        alone={tool.name: alone[tool.name] for tool in report.tools if tool.state is not RunState.SKIPPED},
+        alone={tool.name: alone[tool.name] for tool in in_order(report) if tool.state is not RunState.SKIPPED},
         records=sum(tool.records for tool in report.tools),
         evidence=sum(tool.evidence for tool in report.tools),
         objects=sum(bundle.objects for bundle in report.inputs.bundles),
         bundles=len(report.inputs.bundles),
         files=len(report.inputs.files),
+    )
+
+
+def in_order(report: Report) -> list[ToolRun]:
+    """The runs in the order of the reports: kguard's own adapters first."""
+    order = list(INITIALS)
+    return sorted(
+        report.tools, key=lambda tool: (order.index(tool.name) if tool.name in order else len(order), tool.name)
     )
 
 

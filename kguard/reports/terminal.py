@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from kguard.model import Finding, Precision, Report, RunState, ToolRun
-from kguard.reports.summary import INITIALS, initials, objects_read, remark, summary_of, verdict
+from kguard.reports.summary import INITIALS, in_order, initials, objects_read, remark, summary_of, verdict
 from kguard.text import one_line
 
 _ROWS = 12
@@ -48,7 +48,12 @@ class Terminal:
 
 def render(report: Report, terminal: Terminal) -> str:
     """The whole report; ends with a newline."""
-    blocks = [_tools(report, terminal), _inputs(report, terminal), _findings(report, terminal), _sums(report)]
+    blocks = [
+        _tools(report, terminal),
+        _inputs(report, terminal),
+        _findings(report, terminal),
+        "\n".join(_wrapped(line, terminal) for line in _sums(report).splitlines()),
+    ]
     words = verdict(report)
     last = f"{terminal.paint(words, words)}  {report.gate.reason} Exit {report.gate.exit_code}."
     return "\n\n".join([block for block in blocks if block] + [_wrapped(last, terminal)]) + "\n"
@@ -57,7 +62,7 @@ def render(report: Report, terminal: Terminal) -> str:
 def notices(report: Report) -> str:
     """Only what must not be missed: the tools that are not ok, the inputs that were not read, and the verdict."""
     plain = Terminal()
-    lines = [_tool_line(tool, plain) for tool in report.tools if not tool.state.complete]
+    lines = [_tool_line(tool, plain) for tool in in_order(report) if not tool.state.complete]
     lines += [
         one_line(f"inputs      {bundle.path}: {bundle.reason}") for bundle in report.inputs.bundles if bundle.reason
     ]
@@ -67,7 +72,7 @@ def notices(report: Report) -> str:
 
 
 def _tools(report: Report, terminal: Terminal) -> str:
-    return "\n".join(_tool_line(tool, terminal) for tool in report.tools)
+    return "\n".join(_tool_line(tool, terminal) for tool in in_order(report))
 
 
 def _tool_line(tool: ToolRun, terminal: Terminal) -> str:
@@ -89,7 +94,7 @@ def _inputs(report: Report, terminal: Terminal) -> str:
     shown = lines if terminal.every_row else lines[:_ROWS]
     if len(lines) > len(shown):
         shown.append(f"... and {len(lines) - len(shown)} more (--all)")
-    return "\n".join(terminal.paint("inputs", "FAIL") + f"  {line}" for line in shown)
+    return "\n".join(_wrapped(terminal.paint("inputs", "FAIL") + f"  {line}", terminal) for line in shown)
 
 
 def _findings(report: Report, terminal: Terminal) -> str:
