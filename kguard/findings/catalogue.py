@@ -79,6 +79,8 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     """... only when the path that it names holds one of these keys."""
     inner: str | None = None
     """... only when this inner rule fired."""
+    only: re.Pattern[str] | None = None
+    """Its list is shorter than the control's: where it names no place, it means those that are called like this."""
     ignores_path: bool = False
     """The field that it names is not where the fault is."""
     needs_place: bool = False
@@ -92,6 +94,7 @@ class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     says: str | None = None
     path: tuple[str, ...] = ()
     inner: str | None = None
+    only: str | None = None
     ignores_path: bool = False
     needs_place: bool = False
     summary: bool = False
@@ -164,6 +167,7 @@ def _mappings(control: Control) -> Iterable[RuleMapping]:
                 says=re.compile(rule.says) if rule.says else None,
                 path=rule.path,
                 inner=rule.inner,
+                only=re.compile(rule.only) if rule.only else None,
                 ignores_path=rule.ignores_path,
                 needs_place=rule.needs_place,
                 summary=rule.summary,

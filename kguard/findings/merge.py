@@ -183,6 +183,8 @@ class Router:
             found = tuple(place for place in found if place.touches(path))
         elif not certain:
             found = ()
+        elif mapping.only is not None:
+            found = tuple(place for place in found if any(map(mapping.only.search, place.names))) or found
         located = len(found) if certain and value is None and path is None else None
         return _Route(control=control, object=obj, container=container, places=found, located=located or None)
 
@@ -376,19 +378,18 @@ def _related(
     groups: dict[Key, list[Support]],
     catalogue: Catalogue,
 ) -> Iterator[Finding]:
-    """Findings with those of the same object that say more or less about the same place. A record that supports both counts for
-    the narrower one: the wider one is then outside the gate."""
+    """Findings with those of the same object that say more or less about the same place. Evidence that supports both counts for
+    the one that says more; a finding with no evidence of its own is outside the gate, so that no tool ever takes one out of it."""
     links: dict[Key, set[str]] = defaultdict(set)
-    wider: set[Key] = set()
+    counted: dict[Key, set[int]] = defaultdict(set)
     for key, finding in made.items():
         for other in _subsumed(key, made, catalogue):
             links[key].add(made[other].fingerprint)
             links[other].add(finding.fingerprint)
-            shared = {id(s.evidence) for s in groups[key]} & {id(s.evidence) for s in groups[other]}
-            if shared:
-                wider.add(other)
+            counted[other].update(id(support.evidence) for support in groups[key])
     for key, finding in made.items():
-        yield replace(finding, related=tuple(sorted(links[key])), gated=finding.gated and key not in wider)
+        own = any(support.believed and id(support.evidence) not in counted[key] for support in groups[key])
+        yield replace(finding, related=tuple(sorted(links[key])), gated=own)
 
 
 def _subsumed(

@@ -26,7 +26,7 @@ class Place:
     container: Container | None
     discriminator: str | None
     names: frozenset[str]
-    """What a tool may call it by: its value, its key, names beside it."""
+    """What a tool may call it by: its discriminator, its value, and for a mount the paths that it joins."""
     aliases: tuple[FieldPath, ...] = ()
     """Other fields that a tool may name for it: the container's own, and the pod's that it inherits."""
 
@@ -42,11 +42,13 @@ def places(
 
     `certain` False leaves the conditions on values and the predicates out: every spot of the pattern's shape that is set.
     """
-    found: dict[tuple[FieldPath, str | None], Place] = {}
+    # two containers may inherit one field of their pod, and each has its own fault there
+    found: dict[tuple[FieldPath, FieldPath | None, str | None], Place] = {}
     for spec in control.places:
         if spec.kinds is None or obj.ref.kind in spec.kinds:
             for place in _of_spec(spec, obj, index, around, certain=certain):
-                found.setdefault((place.path, place.discriminator), place)
+                container = place.container.path if place.container else None
+                found.setdefault((place.path, container, place.discriminator), place)
     return tuple(found.values())
 
 
@@ -90,17 +92,19 @@ def _inherited(place: Place, index: ObjectIndex, below: FieldPath) -> Place:
 
 def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: Spot, parents: list[Any]) -> Place:
     discriminator = _discriminator(spec, spot, parents)
-    beside = mapping(spot.value) if isinstance(spot.value, Mapping) else mapping(spot.parent)
-    names = {str(item) for item in beside.values() if isinstance(item, str | int) and not isinstance(item, bool)}
-    names |= {str(spot.key), *([discriminator] if discriminator else [])}
+    names = {discriminator} if discriminator is not None else set()
     if isinstance(spot.value, str | int) and not isinstance(spot.value, bool):
         names |= {str(spot.value), capability_name(spot.value)}
-    volumes = spot.pod.get("volumes")
-    for volume in volumes if isinstance(volumes, list) else ():
-        # a mount is called by the path of its volume too
-        if "volumeMounts" in path and mapping(volume).get("name") == beside.get("name"):
-            names |= {str(item) for item in mapping(volume, "hostPath").values()}
+    if "volumeMounts" in path:
+        names |= _names_of_mount(mapping(spot.parent), spot.pod)
     return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names))
+
+
+def _names_of_mount(mount: Mapping[str, Any], pod: Mapping[str, Any]) -> set[str]:
+    """Where it stands in the container, and the path of its volume on the node."""
+    volumes = pod.get("volumes")
+    own = [v for v in volumes if mapping(v).get("name") == mount.get("name")] if isinstance(volumes, list) else []
+    return {str(path) for path in (mount.get("mountPath"), *(mapping(v, "hostPath").get("path") for v in own)) if path}
 
 
 def _discriminator(spec: PlaceSpec, spot: Spot, parents: list[Any]) -> str | None:

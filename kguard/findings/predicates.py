@@ -120,13 +120,22 @@ def _has_wildcard(spot: Spot) -> bool:
     return isinstance(spot.value, list) and "*" in spot.value
 
 
-def _budget_over_autoscaler(spot: Spot) -> bool:
-    """Some autoscaler beside the budget may go down to what the budget wants to keep."""
-    wanted = spot.value
-    minimums = [
-        mapping(scaler, "spec").get("minReplicas", _DEFAULT_REPLICAS) for scaler in spot.around.autoscalers(spot.object)
-    ]
-    return isinstance(wanted, int) and any(isinstance(least, int) and least <= wanted for least in minimums)
+def _overruled(spot: Spot) -> list[Mapping[str, Any]]:
+    """The workloads that a budget selects and whose autoscaler may go down to what the budget wants to keep."""
+    if not isinstance(spot.value, int):
+        return []
+    found = []
+    for scaler, workload in spot.around.autoscaled(spot.object, spot.root):
+        least = mapping(scaler, "spec").get("minReplicas", _DEFAULT_REPLICAS)
+        if isinstance(least, int) and least <= spot.value:
+            found.append(workload)
+    return found
+
+
+def _budget_over_replicas(spot: Spot) -> bool:
+    """The budget is held against replicas too, unless only an autoscaler sets them."""
+    overruled = _overruled(spot)
+    return not overruled or any("replicas" in mapping(workload, "spec") for workload in overruled)
 
 
 def capability_name(item: Any) -> str:
@@ -135,7 +144,8 @@ def capability_name(item: Any) -> str:
 
 
 PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
-    "budget-over-autoscaler": _budget_over_autoscaler,
+    "budget-over-autoscaler": lambda spot: bool(_overruled(spot)),
+    "budget-over-replicas": _budget_over_replicas,
     "duplicate-variable": _duplicate_variable,
     "floating-tag": _floating_tag,
     "floating-tag-may-be-stale": _floating_tag_may_be_stale,

@@ -13,11 +13,9 @@ Value = Mapping[str, Any]
 
 _KINDS = frozenset(
     (
-        "ClusterRole",
         "HorizontalPodAutoscaler",
         "NetworkPolicy",
         "PodDisruptionBudget",
-        "Role",
     )
 )
 
@@ -26,19 +24,23 @@ class Surroundings:
     """The few objects of each bundle that others are judged by. Their values are kept; they are small."""
 
     def __init__(self, objects: Iterable[KubeObject], index: Index) -> None:
-        self._found: dict[tuple[str, str], list[tuple[KubeObject, Value]]] = defaultdict(list)
+        self._index = index
+        self._beside: dict[tuple[str, str, str | None], list[tuple[KubeObject, Value]]] = defaultdict(list)
+        self._named: dict[tuple[str, str, str | None, str], KubeObject] = {}
         for obj in objects:
-            if obj.ref.kind in _KINDS:
-                self._found[obj.bundle, obj.ref.kind].append((obj, index(obj).value))
+            ref = obj.ref
+            # a ClusterRole is found by its name, whatever namespace it claims
+            self._named.setdefault((obj.bundle, ref.kind, _place_of(ref.kind, ref.namespace), ref.name), obj)
+            if ref.kind in _KINDS:
+                self._beside[obj.bundle, ref.kind, ref.namespace].append((obj, index(obj).value))
 
     def role(self, binding: KubeObject, value: Value) -> KubeObject | None:
         """The role that a binding refers to, if it is in the bundle."""
         ref = mapping(value, "roleRef")
-        namespace = binding.ref.namespace if ref.get("kind") == "Role" else None
-        for role, _ in self._found[binding.bundle, str(ref.get("kind"))]:
-            if role.ref.name == ref.get("name") and (role.ref.kind == "ClusterRole" or role.ref.namespace == namespace):
-                return role
-        return None
+        kind = str(ref.get("kind"))
+        if kind not in ("Role", "ClusterRole"):
+            return None
+        return self._named.get((binding.bundle, kind, _place_of(kind, binding.ref.namespace), str(ref.get("name"))))
 
     def selecting_policies(self, obj: KubeObject, value: Value) -> list[KubeObject]:
         """The NetworkPolicies that select a workload's pods."""
@@ -52,13 +54,26 @@ class Surroundings:
             if _selects(found, "selector", value)
         ]
 
-    def autoscalers(self, namespace: KubeObject) -> list[Value]:
-        """The HorizontalPodAutoscalers beside an object."""
-        return [found for _, found in self._around(namespace, "HorizontalPodAutoscaler")]
+    def autoscaled(self, budget: KubeObject, value: Value) -> list[tuple[Value, Value]]:
+        """The HorizontalPodAutoscalers of the workloads that a budget selects, each with its workload."""
+        targets = [
+            (scaler, self._index(workload).value)
+            for _, scaler in self._around(budget, "HorizontalPodAutoscaler")
+            if (workload := self._target(budget, scaler)) is not None
+        ]
+        return [(scaler, workload) for scaler, workload in targets if _selects(value, "selector", workload)]
+
+    def _target(self, beside: KubeObject, scaler: Value) -> KubeObject | None:
+        """The workload that an autoscaler scales, if it is in the bundle."""
+        target = mapping(scaler, "spec", "scaleTargetRef")
+        return self._named.get((beside.bundle, str(target.get("kind")), beside.ref.namespace, str(target.get("name"))))
 
     def _around(self, obj: KubeObject, kind: str) -> list[tuple[KubeObject, Value]]:
-        found = self._found[obj.bundle, kind]
-        return [(other, value) for other, value in found if other.ref.namespace == obj.ref.namespace]
+        return self._beside.get((obj.bundle, kind, obj.ref.namespace), [])
+
+
+def _place_of(kind: str, namespace: str | None) -> str | None:
+    return None if kind == "ClusterRole" else namespace
 
 
 def mapping(value: Any, *path: str) -> Mapping[str, Any]:
