@@ -80,7 +80,7 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     inner: str | None = None
     """... only when this inner rule fired."""
     only: re.Pattern[str] | None = None
-    """Its list is shorter than the control's: where it names no place, it means those that are called like this."""
+    """Its list is shorter than the control's: it means the places that are called like this."""
     ignores_path: bool = False
     """The field that it names is not where the fault is."""
     needs_place: bool = False

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from kguard.findings.catalogue import Catalogue, Control, RuleMapping, references
 from kguard.findings.excerpt import excerpt_of
 from kguard.findings.fingerprint import colliding, fingerprint
@@ -134,9 +136,11 @@ class Router:
             return
         routes = [(mapping, self._route(mapping, item, certain=True)) for mapping in mappings]
         chosen = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
+        if not chosen and mappings[0].secondary:
+            yield self._own(item, "the manifest does not show the fault that it can speak of besides its own")
+            return
         if not chosen and not mappings[0].needs_place:
-            # no place of any control shows it: the tool is believed, and the place that it names need not look like a fault
-            route = self._route(mappings[0], item, certain=False)
+            route = self._believed(mappings[0], item)
             chosen = [(mappings[0], route)] if isinstance(route, _Route) else []
         if not chosen:
             reason = next(
@@ -159,6 +163,16 @@ class Router:
             why=why,
             located=None,
         )
+
+    def _believed(self, main: RuleMapping, item: Located) -> _Route | str:
+        """What evidence means that no place shows: a place that is not on the rule's list, one that it names and that does not look
+        like a fault, or what it says of a pod whose containers all have a field of their own."""
+        loose = structs.replace(main, only=None)
+        tries = [(loose, True), (loose, False)]
+        if item.container is None and self._catalogue.controls[main.control].scope == "container":
+            tries.append((structs.replace(loose, ignores_path=True), True))
+        routes = [self._route(mapping, item, certain=certain) for mapping, certain in tries]
+        return next((route for route in routes if isinstance(route, _Route) and route.places), routes[0])
 
     def _route(self, mapping: RuleMapping, item: Located, *, certain: bool) -> _Route | str:
         """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot.
@@ -183,8 +197,8 @@ class Router:
             found = tuple(place for place in found if place.touches(path))
         elif not certain:
             found = ()
-        elif mapping.only is not None:
-            found = tuple(place for place in found if any(map(mapping.only.search, place.names))) or found
+        if mapping.only is not None and value is None:
+            found = tuple(place for place in found if any(map(mapping.only.search, place.names)))
         located = len(found) if certain and value is None and path is None else None
         return _Route(control=control, object=obj, container=container, places=found, located=located or None)
 

@@ -178,6 +178,41 @@ def test_evidence_that_says_more_takes_the_wider_finding_out_of_the_gate_only_if
     assert [f.gated for f in merged(selected, said("polaris", "missingNetworkPolicy", selected[0]))] == [True]
 
 
+def test_what_is_said_of_a_pod_whose_containers_all_have_their_own_field_is_said_of_those(
+    objects_of: ObjectsOf,
+) -> None:
+    objects = objects_of(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  securityContext: {runAsUser: 0}\n  containers:\n"
+        "    - {name: a, securityContext: {runAsUser: 0}}\n    - {name: b, securityContext: {runAsUser: 7}}\n"
+    )
+    pod = said("trivy", "KSV-0105", objects[0], path=("spec", "securityContext"))
+    own = said("trivy", "KSV-0105", objects[0], container="a", path=("spec", "containers", 0, "securityContext"))
+    assert seats(merged(objects, pod)) == seats(merged(objects, own)) == {("root-user-id", "a", None)}
+
+
+def test_a_rule_that_also_speaks_of_another_control_needs_its_place(objects_of: ObjectsOf) -> None:
+    """kubescape wants a group to be set; that none is set does not make it root's."""
+    objects = objects_of(UNSELECTED)
+    group: FieldPath = ("spec", "containers", 0, "securityContext", "runAsGroup")
+    assert seats(merged(objects, said("kubescape", "C-0013", objects[0], path=group))) == {
+        ("kubescape:C-0013", "a", None)
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "control"), [("cluster-admin", "cluster-admin-binding"), ("edit", "polaris:rolebindingClusterAdminRole")]
+)
+def test_a_guess_about_a_binding_is_believed_only_for_the_role_it_is_about(
+    role: str, control: str, objects_of: ObjectsOf
+) -> None:
+    objects = objects_of(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b, namespace: n}\n"
+        f"roleRef: {{kind: ClusterRole, name: {role}}}\nsubjects: []\n"
+    )
+    (found,) = merged(objects, said("polaris", "rolebindingClusterAdminRole", objects[0]))
+    assert (found.control, found.gated) == (control, role == "cluster-admin")
+
+
 def test_what_no_control_knows_is_a_finding_of_its_own(objects_of: ObjectsOf) -> None:
     objects = objects_of(UNSELECTED)
     (found,) = merged(objects, said("trivy", "KSV-9999", objects[0], container="a", message="new"))
