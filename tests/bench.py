@@ -18,9 +18,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from kguard.inputs.discover import discover
 from kguard.inputs.stage import write_part
-from kguard.model import StagePart
+from kguard.model import KubeObject, StagePart
 from kguard.running.contract import Adapter, load_adapters
 from kguard.settings import Settings
 
@@ -38,14 +40,29 @@ class Cost:
 
 
 def grow(source: Path, target: Path, wanted: int) -> int:
-    """Write copies of a folder's objects until there are `wanted` of them, each copy in a namespace of its own."""
+    """Write copies of a folder's objects until there are `wanted` of them; each round has names and namespaces of its own, so
+    that the copies are as many objects as they look like."""
     objects = [obj for obj in discover((str(source),)).objects if obj.ref.name]
     made = 0
     while made < wanted:
-        batch = [replace(obj, staged=f"copy-{made:05}/{obj.staged}") for obj in objects[: wanted - made]]
+        batch = [_renamed(obj, f"-{made:05}") for obj in objects[: wanted - made]]
         write_part(target, batch)
         made += len(batch)
     return made
+
+
+def _renamed(obj: KubeObject, suffix: str) -> KubeObject:
+    value = yaml.safe_load(obj.text)
+    metadata = value["metadata"]
+    for field in ("name", "namespace"):
+        if metadata.get(field):
+            metadata[field] += suffix
+    if value.get("roleRef", {}).get("name") not in (None, "cluster-admin"):
+        value["roleRef"]["name"] += suffix
+    for subject in value.get("subjects", ()):
+        subject.update({field: subject[field] + suffix for field in ("name", "namespace") if field in subject})
+    text = yaml.safe_dump(value, sort_keys=False).encode()
+    return replace(obj, staged=f"copy{suffix}/{obj.staged}", text=text)
 
 
 def by_hand(adapter: Adapter, folder: Path, settings: Settings) -> Cost | None:

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from functools import lru_cache
 
-from kguard.findings.mask import MASK, masked, sensitive_paths
-from kguard.model import Excerpt, KubeObject, Location, ObjectIndex, Span
+from kguard.findings.mask import masked, masked_lines
+from kguard.model import Excerpt, KubeObject, Location, ObjectIndex
 from kguard.text import one_line
 
-_BEFORE, _MOST = 2, 10
-_WIDEST = 160
+_BEFORE, _AFTER, _MOST = 3, 6, 12
+"""Lines before and after a location's first, and most lines where its field is longer than that."""
+_WIDEST = 200
 
 Index = Callable[[KubeObject], ObjectIndex]
 
 
 def excerpt_of(obj: KubeObject, location: Location, index: Index) -> Excerpt | None:
-    """Up to ten lines around a location; None for a List item, whose staged lines are not its source's, and for a location that
-    is not in the object's own text."""
+    """The lines of the object around a location, the whole field where it is short; None for a List item, whose staged lines are
+    not its source's, and for a location that is not in the object."""
+    own = obj.origin.span
     if obj.text_line is None or location.line is None or location.path != obj.origin.path:
         return None
-    lines = obj.text.decode().splitlines()
-    at = location.line - obj.text_line
-    if not 0 <= at < len(lines):
+    if not own.line <= location.line <= own.end_line:
         return None
-    first = max(0, at - _BEFORE)
-    hidden = _hidden_lines(index(obj))
-    shown = [
-        _shown(line, number + 1, hidden, obj, index)
-        for number, line in enumerate(lines[first : first + _MOST], start=first)
-    ]
-    return Excerpt(line=obj.text_line + first, lines=tuple(shown))
+    first = max(own.line, location.line - _BEFORE)
+    last = location.line + _AFTER
+    if location.end_line is not None and location.end_line < first + _MOST:
+        last = max(last, location.end_line)
+    numbers = range(first, min(last, own.end_line) + 1)
+    return Excerpt(line=first, lines=tuple(_shown(obj, number - obj.text_line, index) for number in numbers))
 
 
-def _hidden_lines(index: ObjectIndex) -> list[tuple[Span, str]]:
-    """Staged lines that hold a value that must not be shown, and the key that it stands behind."""
-    found = []
-    for path in sensitive_paths(index):
-        span = index.staged_spans.get(path)
-        if span is not None:
-            found.append((span, str(path[-1])))
-    return found
-
-
-def _shown(line: str, number: int, hidden: list[tuple[Span, str]], obj: KubeObject, index: Index) -> str:
-    for span, key in hidden:
-        if span.line < number <= span.end_line:
-            return re.sub(r"\S.*", MASK, line)
-        if number == span.line:
-            line = re.sub(rf"(['\"]?{re.escape(key)}['\"]?\s*:).*", rf"\1 {MASK}", line)
-    # the same value may stand on other lines (an anchor, a comment)
-    text = one_line(masked(line, obj, index).expandtabs(2))
+@lru_cache(maxsize=1024)
+def _shown(obj: KubeObject, at: int, index: Index) -> str:
+    """A line of the staged text, as a report may show it; kept because the findings of an object share their lines."""
+    # the same value may stand on other lines too (an annotation, a comment)
+    text = one_line(masked(_lines(obj)[at], obj, index).expandtabs(2))
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+@lru_cache(maxsize=16)
+def _lines(obj: KubeObject) -> tuple[str, ...]:
+    return masked_lines(obj)

@@ -42,6 +42,12 @@ def places(
 
     `certain` False leaves the conditions on values and the predicates out: every spot of the pattern's shape that is set.
     """
+    return around.once((control.id, obj, certain), lambda: _places(control, obj, index, around, certain=certain))
+
+
+def _places(
+    control: Control, obj: KubeObject, index: ObjectIndex, around: Surroundings, *, certain: bool
+) -> tuple[Place, ...]:
     # two containers may inherit one field of their pod, and each has its own fault there
     found: dict[tuple[FieldPath, FieldPath | None, str | None], Place] = {}
     for spec in control.places:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from kguard.model import KubeObject, ObjectIndex
 
 Index = Callable[[KubeObject], ObjectIndex]
 Value = Mapping[str, Any]
+T = TypeVar("T")
+
+_REMEMBERED = 4096
 
 _KINDS = frozenset(
     (
@@ -25,6 +28,7 @@ class Surroundings:
 
     def __init__(self, objects: Iterable[KubeObject], index: Index) -> None:
         self._index = index
+        self._once: dict[Hashable, Any] = {}
         self._beside: dict[tuple[str, str, str | None], list[tuple[KubeObject, Value]]] = defaultdict(list)
         self._named: dict[tuple[str, str, str | None, str], KubeObject] = {}
         for obj in objects:
@@ -33,6 +37,15 @@ class Surroundings:
             self._named.setdefault((obj.bundle, ref.kind, _place_of(ref.kind, ref.namespace), ref.name), obj)
             if ref.kind in _KINDS:
                 self._beside[obj.bundle, ref.kind, ref.namespace].append((obj, index(obj).value))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for a while: evidence comes object by object, and asks the same of each several times."""
+        if key not in self._once:
+            if len(self._once) > _REMEMBERED:
+                self._once.clear()
+            self._once[key] = make()
+        found: T = self._once[key]
+        return found
 
     def role(self, binding: KubeObject, value: Value) -> KubeObject | None:
         """The role that a binding refers to, if it is in the bundle."""

@@ -391,9 +391,10 @@ def _children(node: yaml.CollectionNode) -> Iterator[yaml.Node]:
 # -- the index ------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def index(obj: KubeObject) -> ObjectIndex:
-    """Values, lines and containers of an object, from its staged bytes. Kept for a few objects only: they are many."""
+    """Values, lines and containers of an object, from its staged bytes. Kept for a bounded number: an index is ten times the size of
+    its object, and making it again costs under a millisecond."""
     text = obj.text.decode()
     reader = _Reader(text, [])
     node = yaml.compose(text, Loader=yaml.CSafeLoader)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kguard.model import KubeObject
 
@@ -24,10 +25,12 @@ def workspace() -> Iterator[Path]:
 
 def write_part(root: Path, objects: Sequence[KubeObject]) -> None:
     """Write each object's bytes to its own file below `root`, readable by nobody else."""
+    for folder in {PurePosixPath(obj.staged).parent for obj in objects}:
+        if folder.is_absolute() or ".." in folder.parts:
+            raise ValueError(f"{str(folder)!r} leaves the stage")
+        (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for obj in objects:
-        target = root / obj.staged
-        if not target.resolve().is_relative_to(root.resolve()):
-            raise ValueError(f"{obj.staged!r} leaves the stage")
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target.touch(mode=0o600, exist_ok=False)
-        target.write_bytes(obj.text)
+        # O_EXCL: two objects never share a file, and no link is followed
+        handle = os.open(root / obj.staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(obj.text)
