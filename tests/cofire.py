@@ -1,8 +1,9 @@
-"""The merge check: every one-fault manifest through the real tools, and the merged findings held against what must merge.
+"""The merge check: manifests with known faults through the real tools, and the merged findings held against what must merge.
 
 `python tests/cofire.py CATALOGUE [CASE-PREFIX]` runs each tool over every case alone (trivy over one tree: it judges objects alone),
 keeps the native output in a cache folder, merges, and prints for the `fault` rows of expected_cofire.tsv: right, under-merged,
-over-merged, lost - and how many findings change when one tool is left out.
+over-merged, lost. Then the rows of fixtures/several-faults that differ, and over all of these and the real-world manifests that are
+there (KGUARD_CORPORA): findings that change when one tool is left out, and controls with two kinds of seat on one object.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kguard import scan
 from kguard.findings.catalogue import load_catalogue
 from kguard.findings.locate import locate
 from kguard.findings.merge import merge
@@ -38,6 +40,8 @@ SUMMARIES = {"kubescape:C-0211"}
 NOT_FOR_US = {"list-01-nothing-wrong-but-List"}
 """Cases about what a tool does not read natively and does read on kguard's stage."""
 CONTEXT_SWITCHES = ("LimitRange", "ResourceQuota")
+PLANTED = Path(__file__).resolve().parent.parent / "fixtures" / "several-faults"
+CORPORA = ("badpods", "microservices-demo/kubernetes-manifests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,8 @@ class Case:
     located: tuple[Located, ...]
 
 
-def gather(folder: Path, settings: Settings, prefix: str) -> list[Case]:
-    files = sorted(path for path in (folder / "probes" / "manifests").glob("*.yaml") if path.stem.startswith(prefix))
+def gather(folder: Path, settings: Settings, prefix: str = "") -> list[Case]:
+    files = sorted(path for path in folder.glob("*.yaml") if path.stem.startswith(prefix))
     objects = {path.stem: discover((str(path),)).objects for path in files}
     evidence: dict[str, list[Located]] = defaultdict(list)
     for adapter in load_adapters():
@@ -175,6 +179,67 @@ def judge(row: Row, findings: Iterable[Finding], older: set[str]) -> tuple[str, 
     return ("under-merged", f"lacks {sorted(absent)}") if absent else ("right", "")
 
 
+# -- against the manifests with several faults ----------------------------------------------------------------------------
+
+
+def planted(settings: Settings) -> tuple[list[Case], int]:
+    """The cases, and how many rows differ from expected.tsv; each is printed."""
+    wanted: dict[str, dict[str, dict[tuple[str, str, str], set[str]]]] = defaultdict(lambda: defaultdict(dict))
+    for line in csv.DictReader((PLANTED / "expected.tsv").open(), delimiter="\t"):
+        seats = wanted[line["case"]][line["control"]]
+        if line["object"] != "-":
+            seats[line["object"], line["container"], line["discriminator"]] = set(line["tools"].split(","))
+    cases, bad = gather(PLANTED, settings), 0
+    for case in cases:
+        findings = merge(case.located, case.objects, load_catalogue(), index)
+        for control, seats in wanted[case.name].items():
+            found = {
+                (str(f.object), f.container or "-", f.discriminator or "-"): set(f.tools)
+                for f in findings
+                if f.control == control
+            }
+            for seat in sorted(found.keys() | seats.keys()):
+                if not _agrees(seats.get(seat, set()), found.get(seat, set())):
+                    bad += 1
+                    print(
+                        f"differs       {case.name:24} {control:34} {' '.join(seat)}: {sorted(found.get(seat, set()))}"
+                    )
+    return cases, bad
+
+
+def _agrees(wanted: set[str], found: set[str]) -> bool:
+    """`tool?` may be absent."""
+    surely = {tool for tool in wanted if not tool.endswith("?")}
+    return surely <= found <= {tool.rstrip("?") for tool in wanted}
+
+
+# -- what must hold everywhere --------------------------------------------------------------------------------------------
+
+
+def real_world(settings: Settings) -> Iterator[Case]:
+    """The real-world manifests that are there, each tree a case."""
+    here = Path(os.environ.get("KGUARD_CORPORA", PLANTED.parents[2] / "shared" / "corpora"))
+    for name in CORPORA:
+        if (here / name).is_dir():
+            found = scan.gather([str(here / name)], settings)
+            yield Case(name, found.inventory.objects, found.located)
+        else:
+            print(f"{name} is not here (KGUARD_CORPORA names the folder of real-world manifests): left out")
+
+
+def two_seats(case: Case) -> int:
+    """Controls that sit on an object and on its container, or with and without a discriminator."""
+    seats: dict[tuple[object, ...], set[tuple[bool, bool]]] = defaultdict(set)
+    for finding in merge(case.located, case.objects, load_catalogue(), index):
+        if finding.control in load_catalogue().controls:
+            seat = (finding.control, finding.bundle, finding.object, finding.location.path)
+            seats[seat].add((finding.container is None, finding.discriminator is None))
+    doubled = [key for key, kinds in seats.items() if len(kinds) > 1]
+    for key in doubled:
+        print(f"two seats     {case.name:24} {key[0]} on {key[2]}")
+    return len(doubled)
+
+
 def changed_without_a_tool(case: Case) -> int:
     """Findings that other tools support and that move when one tool is left out."""
     count = 0
@@ -189,23 +254,25 @@ def changed_without_a_tool(case: Case) -> int:
 
 
 def _face(finding: Finding) -> tuple[object, ...]:
-    return (finding.fingerprint, finding.object, finding.container, finding.location)
+    return (finding.fingerprint, finding.object, finding.container, finding.discriminator, finding.location)
 
 
 def main(folder: Path, prefix: str = "") -> int:
     rules = dict(pair.split("=", 1) for pair in os.environ.get("KGUARD_RULES", "").split())
     settings = Settings(profile=Profile.ALL, rules={name: Path(path) for name, path in rules.items()})
-    cases = {case.name: case for case in gather(folder, settings, prefix)}
+    cases = {case.name: case for case in gather(folder / "probes" / "manifests", settings, prefix)}
     tools = frozenset(adapter.name for adapter in load_adapters() if find_program(adapter.name, settings))
     kubescape = next(adapter for adapter in load_adapters() if adapter.name == "kubescape")
     library = kubescape.rules(settings, None).ids or frozenset()
     merged = {name: merge(case.located, case.objects, load_catalogue(), index) for name, case in cases.items()}
     older = _only(folder, "fired_only_with_2.0.1_all_frameworks")
     counts: Counter[str] = Counter()
+    joined: Counter[str] = Counter()
     for row in rows(folder, library, tools):
         if row.case in merged:
             verdict, words = judge(row, merged[row.case], older[row.case])
             counts[verdict] += 1
+            joined[verdict] += len({rule.split(":")[0] for rule in row.rules}) > 1
             if verdict != "right":
                 print(f"{verdict:13} {row.case:52} {row.control:32} {words}")
     total = sum(counts.values())
@@ -213,10 +280,18 @@ def main(folder: Path, prefix: str = "") -> int:
         f"\n{total} faults: "
         + ", ".join(f"{counts[name]} {name}" for name in ("right", "under-merged", "over-merged", "lost"))
     )
-    print(f"right: {counts['right'] / total:.1%}")
-    changed = sum(changed_without_a_tool(case) for case in cases.values())
+    print(
+        f"right: {counts['right'] / total:.1%}; of those by two or more tools: {joined['right']} of {sum(joined.values())}"
+    )
+    several, differing = planted(settings)
+    print(f"rows of manifests with several faults that differ: {differing}")
+    everything = [*cases.values(), *several, *real_world(settings)]
+    changed = sum(changed_without_a_tool(case) for case in everything)
     print(f"findings changed by leaving a tool out: {changed}")
-    return 0 if not counts["over-merged"] and not changed and counts["right"] >= 0.8 * total else 1
+    doubled = sum(two_seats(case) for case in everything)
+    print(f"controls with two kinds of seat on one object: {doubled}")
+    wrong = counts["over-merged"] + changed + differing + doubled
+    return 0 if not wrong and counts["right"] >= 0.8 * total else 1
 
 
 if __name__ == "__main__":
