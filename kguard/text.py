@@ -13,6 +13,8 @@ _UNPRINTABLE = re.compile(
 def printable(text: str) -> str:
     """`text` without terminal escapes, with every other control, direction or surrogate character shown as `\\uXXXX`; tabs and
     newlines stay."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly all text is, and this is asked for every line and message
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", _ESCAPES.sub("", text))
 
 

@@ -64,22 +64,23 @@ def _target(file: str) -> Path | None:
     return path
 
 
-def write(report: Report, outputs: Sequence[Output], *, every_row: bool) -> None:
+def write(report: Report, outputs: Sequence[Output], shown_on: Terminal) -> None:
     """Render and write each report; files appear whole or not at all."""
     for output in outputs:
         if output.path is None:
-            sys.stdout.write(render(report, output.format, terminal(every_row=every_row)))
+            sys.stdout.write(render(report, output.format, shown_on))
         else:
-            _replace(output.path, render(report, output.format, Terminal(every_row=True)))
+            _replace(output.path, render(report, output.format, Terminal(every_row=True, verbose=True)))
 
 
-def terminal(*, every_row: bool) -> Terminal:
+def terminal(*, every_row: bool, verbose: bool = False) -> Terminal:
     """How the terminal table looks on this stdout: no colour and no cut names when it is piped."""
     on_terminal = sys.stdout.isatty()
     return Terminal(
         width=os.get_terminal_size().columns if on_terminal else None,
         colour=on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         every_row=every_row,
+        verbose=verbose,
     )
 
 

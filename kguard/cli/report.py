@@ -14,7 +14,7 @@ from kguard.reports import json_v1
 def command(file: str, formats: Sequence[str], files: Sequence[str], *, every_row: bool) -> ExitCode:
     """Write the report in the formats asked for, on stdout as a terminal table by default. Always 0: the verdict was the scan's."""
     targets = outputs.resolve(formats, files) or (outputs.Output(format="terminal", path=None),)
-    outputs.write(json_v1.read(_bytes(file)), targets, every_row=every_row)
+    outputs.write(json_v1.read(_bytes(file)), targets, outputs.terminal(every_row=every_row))
     return ExitCode.PASS
 
 

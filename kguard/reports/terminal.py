@@ -34,6 +34,8 @@ class Terminal:
     """Columns; None: nothing is cut (a pipe, a file)."""
     colour: bool = False
     every_row: bool = False
+    verbose: bool = False
+    """Also each file and what became of it, and what the tools warned of."""
 
     def paint(self, text: str, style: str) -> str:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.colour and style in _CODES else text
@@ -51,6 +53,7 @@ def render(report: Report, terminal: Terminal) -> str:
     blocks = [
         _tools(report, terminal),
         _inputs(report, terminal),
+        _details(report) if terminal.verbose else "",
         _findings(report, terminal),
         "\n".join(_wrapped(line, terminal) for line in _sums(report).splitlines()),
     ]
@@ -95,6 +98,20 @@ def _inputs(report: Report, terminal: Terminal) -> str:
     if len(lines) > len(shown):
         shown.append(f"... and {len(lines) - len(shown)} more (--all)")
     return "\n".join(_wrapped(terminal.paint("inputs", "FAIL") + f"  {line}", terminal) for line in shown)
+
+
+def _details(report: Report) -> str:
+    """Every file, every unread object, every warning."""
+    lines = [
+        f"{file.state.value:15} {file.path}  {file.reason or f'{file.objects} objects'}" for file in report.inputs.files
+    ]
+    for tool in in_order(report):
+        lines += [
+            f"{tool.name:15} {one.path}, document {one.document}: {one.object} unread: {one.reason}"
+            for one in tool.unread
+        ]
+        lines += [f"{tool.name:15} warns: {line}" for line in tool.complaints]
+    return "\n".join(one_line(line) for line in lines)
 
 
 def _findings(report: Report, terminal: Terminal) -> str:

@@ -139,6 +139,14 @@ def test_quiet_says_only_what_must_not_be_missed(kguard: Kguard, pod: Path) -> N
     assert [line.split()[0] for line in done.stderr.splitlines()] == ["FAIL"]
 
 
+def test_verbose_names_every_file(kguard: Kguard, fixtures: Path) -> None:
+    shop = str(fixtures / "shop")
+    text = kguard("scan", shop, "--tools", "trivy", "-v").stdout
+    assert re.search(r"^not-kubernetes +\S*settings.yaml  no object with apiVersion and kind$", text, re.MULTILINE)
+    assert len(re.findall(r"^(?:scanned|not-kubernetes) ", text, re.MULTILINE)) == 12
+    assert "not-kubernetes" not in kguard("scan", shop, "--tools", "trivy").stdout
+
+
 def test_flags_win_over_the_environment(kguard: Kguard, pod: Path) -> None:
     env = {"KGUARD_FAIL_ON": "never", "KGUARD_TOOLS": "trivy"}
     assert kguard("scan", "pod.yaml", env=env).returncode == 0
