@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -77,7 +78,8 @@ def terminal(*, every_row: bool, verbose: bool = False) -> Terminal:
     """How the terminal table looks on this stdout: no colour and no cut names when it is piped."""
     on_terminal = sys.stdout.isatty()
     return Terminal(
-        width=os.get_terminal_size().columns if on_terminal else None,
+        # a terminal may say that it has no columns; the library then takes its fallback
+        width=shutil.get_terminal_size((100, 24)).columns if on_terminal else None,
         colour=on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         every_row=every_row,
         verbose=verbose,

@@ -87,7 +87,9 @@ def _tool_line(tool: ToolRun, terminal: Terminal) -> str:
     line = f"{name:20} {state} {objects_read(tool):>18} {seconds:>8} {records:>15}  {one_line(remark(tool))}".rstrip()
     if terminal.width is None:
         return line
-    return textwrap.fill(line, terminal.width, subsequent_indent=" " * 22, break_long_words=False, drop_whitespace=True)
+    return textwrap.fill(
+        line, max(terminal.width, 60), subsequent_indent=" " * 22, break_long_words=False, drop_whitespace=True
+    )
 
 
 def _inputs(report: Report, terminal: Terminal) -> str:

@@ -39,6 +39,11 @@ def test_the_table_keeps_to_the_width(make: Make, width: int) -> None:
     assert "…" in table
 
 
+@pytest.mark.parametrize("width", [0, 1, 20])
+def test_a_terminal_of_no_width_is_no_reason_to_fail(make: Make, width: int) -> None:
+    assert "FAIL" in render(make(20), "terminal", Terminal(width=width, colour=True))
+
+
 def test_colour_only_when_asked(make: Make) -> None:
     assert "\x1b" not in render(make(9), "terminal", Terminal())
     assert "\x1b[" in render(make(9), "terminal", Terminal(colour=True))
