@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import takewhile
 
 from kguard.model import (
     Container,
@@ -41,11 +42,12 @@ def locate(
         through = _object(part, item.path_object, objects) if item.path_object else None
         path_object = through or obj
         related = tuple(found for hint in item.related if (found := _object(part, hint, objects)) is not None)
+        container = container_of(item, index(obj)) if path_object is obj else None
         yield Located(
             evidence=item,
             object=obj,
-            container=container_of(item, index(path_object)) if path_object is obj else None,
-            path=_path(item, index(path_object)) if item.path_object is None or through else None,
+            container=container,
+            path=_path(item, index(path_object), container) if item.path_object is None or through else None,
             path_object=path_object,
             related=related,
         )
@@ -57,28 +59,42 @@ def _object(part: StagePart, hint: ObjectHint, objects: Mapping[str, KubeObject]
 
 
 def container_of(evidence: Evidence, index: ObjectIndex) -> Container | None:
-    """The container that a tool means: by its name, else by the field's path, else by the line in the staged file."""
-    if evidence.container is not None:
-        return next((item for item in index.containers if evidence.container in (item.name, item.given)), None)
+    """The container that a tool means: by its name, else by the field's path, else by the lines in the staged file; None where
+    these leave more than one."""
+    named = [item for item in index.containers if evidence.container in (item.name, item.given)]
+    if evidence.container is not None and len(named) < 2:
+        return next(iter(named), None)
+    found = named or index.containers
     if evidence.path is not None:
-        return next((item for item in index.containers if evidence.path[: len(item.path)] == item.path), None)
-    if evidence.lines is not None:
-        return next(
-            (item for item in index.containers if _inside(evidence.lines, index.staged_spans.get(item.path))), None
-        )
-    return None
+        found = [item for item in found if evidence.path[: len(item.path)] == item.path]
+    elif evidence.lines is not None:
+        found = [item for item in found if _stands_in(evidence.lines, item, index)]
+    else:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
-def _inside(lines: Span, span: Span | None) -> bool:
-    return span is not None and span.line <= lines.line and lines.end_line <= span.end_line
+def _stands_in(lines: Span, container: Container, index: ObjectIndex) -> bool:
+    """Whether lines are a container's own. Those of a pod on one line (minified JSON) are every field's alike."""
+    own = index.staged_spans.get(container.path)
+    return own is not None and own != index.staged_spans.get(index.pod or ()) and _inside(lines, own)
 
 
-def _path(evidence: Evidence, index: ObjectIndex) -> FieldPath | None:
-    """The field that a tool names; for one that gives lines alone, the deepest field with exactly these lines."""
+def _inside(lines: Span, span: Span) -> bool:
+    return span.line <= lines.line and lines.end_line <= span.end_line
+
+
+def _path(evidence: Evidence, index: ObjectIndex, container: Container | None) -> FieldPath | None:
+    """The field that a tool names. For one that gives lines alone: the field with exactly these lines; where several have them
+    (`{name: c, image: x}`) the one around them all, but nothing around the container."""
     if evidence.path is not None or evidence.lines is None:
         return evidence.path
-    exact = [path for path, span in index.staged_spans.items() if span == evidence.lines]
-    return max(exact, key=len, default=None)
+    within = container.path if container else ()
+    spans = index.staged_spans
+    exact = [path for path, span in spans.items() if span == evidence.lines and path[: len(within)] == within]
+    # what the first and the last in order start with, all between them do
+    ends = zip(min(exact, default=()), max(exact, default=()), strict=False)
+    return tuple(step for step, _ in takewhile(lambda pair: pair[0] == pair[1], ends)) or None
 
 
 def location_of(obj: KubeObject, path: FieldPath | None, container: Container | None, index: Index) -> Location:

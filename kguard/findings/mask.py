@@ -72,8 +72,9 @@ def masked_lines(obj: KubeObject) -> tuple[str, ...]:
     """The object's staged lines, each hidden value replaced where it stands; copies of it elsewhere are left to `masked`."""
     text = obj.text.decode()
     pieces, at = [], 0
+    unmarked = len(text) - len(text.removeprefix("\ufeff"))  # marks do not count a byte order mark
     for hidden in sorted(_hidden(obj), key=lambda item: item.node.start_mark.index):
-        start, end = hidden.node.start_mark.index, hidden.node.end_mark.index
+        start, end = hidden.node.start_mark.index + unmarked, hidden.node.end_mark.index + unmarked
         pieces += [text[at:start], _REST_OF_LINE.sub(MASK, text[start:end])]
         at = end
     return tuple("".join((*pieces, text[at:])).splitlines())
