@@ -59,6 +59,8 @@ def _gap(tool: ToolRun) -> str:
             return "is not installed"
         case RunState.DEGRADED if tool.objects.unread:
             return f"did not read {_count(tool.objects.unread, 'object')}"
+        case RunState.DEGRADED if tool.processes:
+            return "speaks of objects that it was not given"
         case RunState.DEGRADED:
             return "had no usable rules"
         case RunState.TIMED_OUT:

@@ -72,6 +72,42 @@ def test_every_incomplete_state_fails_unless_it_was_allowed_by_name(state: RunSt
     assert "as allowed: kubescape" in allowed.reason
 
 
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (ToolRun(name="polaris", state=RunState.MISSING), "polaris is not installed"),
+        (
+            ToolRun(name="polaris", state=RunState.FAILED, objects=ObjectCounts(staged=9, read=0, unread=9)),
+            "polaris failed",
+        ),
+        (
+            ToolRun(
+                name="polaris", state=RunState.DEGRADED, objects=ObjectCounts(staged=9, read=7, unread=2), processes=1
+            ),
+            "polaris did not read 2 objects",
+        ),
+        (
+            ToolRun(name="polaris", state=RunState.DEGRADED, processes=1),
+            "polaris speaks of objects that it was not given",
+        ),
+        (ToolRun(name="polaris", state=RunState.DEGRADED), "polaris had no usable rules"),
+    ],
+)
+def test_the_sentence_says_what_is_missing(run: ToolRun, words: str) -> None:
+    gate = judge([], [OK, run], EMPTY, Settings())
+    assert gate.reason == f"No finding at or above high (fail_on: high). Incomplete: {words}."
+
+
+def test_what_is_missing_and_what_is_allowed_to_be_are_both_said() -> None:
+    tools = [ToolRun(name="kubescape", state=RunState.TIMED_OUT), ToolRun(name="polaris", state=RunState.MISSING)]
+    gate = judge([], tools, EMPTY, Settings(fail_on=None, allow_incomplete=frozenset(("kubescape",))))
+    assert (gate.exit_code, gate.incomplete) == (4, ("kubescape", "polaris"))
+    assert gate.reason == (
+        "No bar was set (fail_on: never). Incomplete: polaris is not installed."
+        " Incomplete, as allowed: kubescape did not finish in time."
+    )
+
+
 def test_inputs_that_were_not_read_or_not_rendered() -> None:
     problem = InputProblem(path="a", document=None, line=None, message="no")
     chart = Bundle(id="c", kind=BundleKind.HELM, path="c", state=BundleState.FAILED, reason="not rendered")
