@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kguard.inputs.objects import index
-from kguard.model import Container, FileState, KubeObject, Located, RunState, StagePart
+from kguard.model import FileState, KubeObject, Located, RunState, StagePart
 from kguard.running.contract import Adapter, load_adapters
 from kguard.scan import Gathered, gather
 from kguard.settings import Profile, Settings
@@ -32,6 +32,9 @@ Json = dict[str, Any]
 
 SIBLINGS = frozenset(("KSV-0024",))
 """trivy's rules whose lines are those of clean containers too."""
+
+AT_RANDOM = frozenset(("C-0066", "C-0067", "C-0068", "C-0088"))
+"""kubescape's controls of the API server's pod: of several such pods it judges one, another in each run. They are not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,10 @@ def _verdict(adapter: Adapter, gathered: Gathered, folder: Folder, plain: Path, 
         told = run.state is RunState.FAILED
         return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=told)
     native = NATIVE[adapter.name](raw, folder, plain)
-    own = {item: own_key(item, folder) for item in gathered.located if item.evidence.tool == adapter.name}
+    mine = [
+        item for item in gathered.located if item.evidence.tool == adapter.name and item.evidence.rule not in AT_RANDOM
+    ]
+    own = {item: own_key(item, folder) for item in mine}
     return Verdict(
         tool=adapter.name,
         folder=folder.root.name,
@@ -212,7 +218,7 @@ def _kubescape(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: 
     for result in report.get("results", []):
         raw: Json = resources[result["resourceID"]]["object"]
         for control in result["controls"]:
-            if control["status"]["status"] == "failed":
+            if control["status"]["status"] == "failed" and control["controlID"] not in AT_RANDOM:
                 keys |= {_kubescape_key(control["controlID"], raw, container) for container in _places(raw, control)}
     loaded = {_identity(item["object"]) for item in resources.values()}
     return Native(keys=frozenset(keys), read=lambda obj: _identity_of(obj, folder) in loaded)
@@ -282,7 +288,7 @@ NATIVE: dict[str, Callable[[subprocess.CompletedProcess[bytes], Folder, Path], N
 
 def own_key(item: Located, folder: Folder) -> Key:
     """kguard's evidence in the words of the native output."""
-    evidence, obj, name = item.evidence, item.object, _label(item.container)
+    evidence, obj, name = item.evidence, item.object, _name(item)
     match evidence.tool:
         case "trivy" if evidence.rule in SIBLINGS:
             return (evidence.rule, folder.file(obj), "", name)
@@ -301,8 +307,12 @@ def own_key(item: Located, folder: Folder) -> Key:
             return (evidence.rule, *_identity_of(obj, folder), name)
 
 
-def _label(container: Container | None) -> str:
-    return container.given if container else ""
+def _name(item: Located) -> str:
+    """The container's name in the manifest; where several share it, the one that the tool gave."""
+    if item.container is not None:
+        return item.container.given
+    given = item.evidence.container
+    return given if given and any(given == container.given for container in index(item.object).containers) else ""
 
 
 def main(folders: Iterable[str]) -> int:
