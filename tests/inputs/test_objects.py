@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kguard.inputs.objects import MAX_DEPTH, FileContent, index, lookup, read_manifest
+from kguard.inputs.nodes import MAX_DEPTH
+from kguard.inputs.objects import FileContent, index, lookup, read_manifest
 from kguard.model import FieldPath, KubeObject, Span
 
 POD = """\
