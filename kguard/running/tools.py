@@ -352,7 +352,15 @@ def _parsed(adapter: Adapter, part: StagePart, outcome: Outcome) -> tuple[RunSta
 
 def _judged_here(part: StagePart, parsed: Parsed) -> Parsed:
     """Without evidence about objects that are here as context only, so that no object is judged twice. The tools that are split
-    print one record for each evidence."""
+    print one record for each evidence.
+
+    Raises ParseError for evidence about an object that is not in the part: that output is of something else.
+    """
+    for item in parsed.evidence:
+        if part.find(item.object) is None:
+            raise ParseError(
+                f"it reports {item.rule} on {item.object}, which is not among the objects that it was given"
+            )
     context = {file.path for file in part.files if file.context}
     if not context:
         return parsed
