@@ -8,6 +8,7 @@ untyped map (`memory: 1GB`) it calls read and judges by a few checks only: nothi
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -153,11 +154,11 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
     where = report.Object.K8sObject
     return Evidence(
         tool=name,
-        rule=report.Check,
+        rule=sys.intern(report.Check),
         title=titles.get(report.Check, report.Check).split(". ")[0],
         native_severity=None,
         message=message,
-        url=f"{_URL}{report.Check}",
+        url=sys.intern(f"{_URL}{report.Check}"),
         object=ObjectHint(
             staged=report.Object.Metadata.FilePath.removeprefix(root),
             kind=where.GroupVersionKind.Kind,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -266,11 +267,11 @@ def _evidence(
         through, rest = _through(path or fix, raw, resources.get(owner) if owner != resource else None)
         yield Evidence(
             tool=name,
-            rule=control.controlID,
-            title=control.name,
+            rule=sys.intern(control.controlID),
+            title=sys.intern(control.name),
             native_severity=severity,
             message=_message(control, path, fix),
-            url=f"https://hub.armosec.io/docs/{control.controlID.lower()}",
+            url=sys.intern(f"https://hub.armosec.io/docs/{control.controlID.lower()}"),
             object=_subject_of(raw),
             path=field_path(rest),
             inner_rule=inner or None,

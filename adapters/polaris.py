@@ -7,6 +7,7 @@ passes too, and calls a path that it did not read perfect: only the objects in i
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -195,11 +196,11 @@ def _evidence(result: _Object) -> Iterator[Evidence]:
             if not check.Success:
                 yield Evidence(
                     tool=name,
-                    rule=check.ID,
-                    title=check.Message,
+                    rule=sys.intern(check.ID),
+                    title=sys.intern(check.Message),
                     native_severity=check.Severity,
-                    message=check.Message,
-                    url=f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/",
+                    message=sys.intern(check.Message),
+                    url=sys.intern(f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/"),
                     object=_hint(result),
                     container=container,
                 )

@@ -8,6 +8,7 @@ ResourceQuota anywhere in its input switches on for all - and names objects by f
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -149,10 +150,10 @@ def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
         yield Evidence(
             tool=name,
             rule=rule,
-            title=found.Title,
+            title=sys.intern(found.Title),
             native_severity=found.Severity,
             message=message,
-            url=found.PrimaryURL or None,
+            url=sys.intern(found.PrimaryURL) or None,
             object=ObjectHint(staged=target),
             container=container[1] if container else None,
             lines=lines,

@@ -346,7 +346,10 @@ class ObjectHint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One thing that one tool said about one place; the hints are the tool's, nothing is resolved yet."""
+    """One thing that one tool said about one place; the hints are the tool's, nothing is resolved yet.
+
+    A large run has hundreds of thousands of these: adapters intern the texts that repeat (rule, title, URL).
+    """
 
     tool: str
     rule: str

@@ -176,7 +176,12 @@ def _mappings(control: Control) -> Iterable[RuleMapping]:
 
 def references(control: Control) -> tuple[Reference, ...]:
     """The standards that a control stands in, with links where there are stable ones."""
-    return tuple(Reference(name=name, url=_url(name)) for name in control.references)
+    return _references(control.references)
+
+
+@lru_cache(maxsize=1024)
+def _references(names: tuple[str, ...]) -> tuple[Reference, ...]:
+    return tuple(Reference(name=name, url=_url(name)) for name in names)
 
 
 def _url(name: str) -> str | None:

@@ -7,6 +7,7 @@ discriminator and the line.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -209,4 +210,4 @@ def _why(mapping: RuleMapping, route: _Route, item: Located) -> str:
         parts.append(f"reported on {item.object.ref}, which leads here")
     if route.located is not None and route.located > 1:
         parts.append(f"it names no place: the manifest has {route.located}")
-    return "; ".join(parts)
+    return sys.intern("; ".join(parts))  # a hundred thousand pieces of evidence share a few thousand reasons
