@@ -290,3 +290,30 @@ def test_colour_is_for_terminals_that_want_it(scan: Kguard, pod: Path, tmp_path:
     assert b"\x1b[" in on_a_terminal(TERM="xterm")
     assert b"\x1b" not in on_a_terminal(TERM="xterm", NO_COLOR="1")
     assert b"\x1b" not in on_a_terminal(TERM="dumb")
+
+
+def test_values_are_in_no_report_however_they_are_written(scan: Kguard, tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(
+        "apiVersion: v1\n"
+        "kind: Pod\n"
+        "metadata:\n"
+        "  name: p\n"
+        '  annotations: {kubectl.kubernetes.io/last-applied-configuration: \'{"value":"hunter1"}\'}\n'
+        "spec:\n"
+        "  containers:\n"
+        "    - securityContext: {privileged: true}  # not hunter1\n"
+        "      env:\n"
+        "        - {value: hunter1, name: A}\n"
+        '        - {"name": "B", "v\\x61lue": "hun\\x74er2"}\n'
+        "        - name: C\n"
+        "          value: |\n"
+        "            hunter3\n"
+        "        - {name: D, value: hunter4, value: hunter5}\n"
+    )
+    names = ["r.json", "r.html", "r.md", "r.txt"]
+    done = scan("pod.yaml", *(word for name in names for word in ("-o", name)))
+    assert done.returncode == 1
+    assert "# not ***" in (tmp_path / "r.html").read_text()
+    for text in (done.stdout, *((tmp_path / name).read_text() for name in names)):
+        assert "hunter" not in text
+        assert "hun\\" not in text
