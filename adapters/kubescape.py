@@ -219,7 +219,8 @@ def parse(outcome: Outcome) -> Parsed:
         if any(_NOTHING_FOR_IT in text for _, text in messages):
             return Parsed(records=0, evidence=(), seen=frozenset())
         fatal = [text for level, text in messages if level in ("fatal", "error")]
-        raise ToolFailure(fatal[-1][:500] if fatal else f"it ended with {outcome.exit_code} and named no reason")
+        panic = [line for line in outcome.stderr.decode(errors="replace").splitlines() if line.startswith("panic: ")]
+        raise ToolFailure((fatal or panic or [f"it ended with {outcome.exit_code} and named no reason"])[-1][:500])
     try:
         report = msgspec.json.decode(outcome.stdout, type=_Report)
     except msgspec.MsgspecError as error:

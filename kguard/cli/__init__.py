@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -38,12 +39,25 @@ def guarded(command: Callable[[], ExitCode]) -> int:
         # the reader of our output (`| head`) has left: nobody can be told, and the verdict was not delivered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.INCOMPLETE)
+    except OSError as error:
+        return _no_room(error) if error.errno == errno.ENOSPC else _bug()
     except Exception:  # noqa: BLE001 - the last line of defence: a bug ends with its own exit code and words
-        traceback.print_exc()
-        again = shlex.join(["kguard", *sys.argv[1:]])
-        print(
-            f"\nerror: this is a bug in kguard {__version__}. Please report it with the lines above, the command\n"
-            f"       {again}\n       and the files that it read. Exit {int(ExitCode.BUG)}.",
-            file=sys.stderr,
-        )
-        return int(ExitCode.BUG)
+        return _bug()
+
+
+def _no_room(error: OSError) -> int:
+    print(f"error: {error.strerror}: no whole report could be written. Make room and run again.", file=sys.stderr)
+    # what is still buffered must not fail a second time when the interpreter ends
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(ExitCode.INCOMPLETE)
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    again = shlex.join(["kguard", *sys.argv[1:]])
+    print(
+        f"\nerror: this is a bug in kguard {__version__}. Please report it with the lines above, the command\n"
+        f"       {again}\n       and the files that it read. Exit {int(ExitCode.BUG)}.",
+        file=sys.stderr,
+    )
+    return int(ExitCode.BUG)

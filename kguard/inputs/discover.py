@@ -63,6 +63,9 @@ class _Found:
 
 def _sources(sources: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Folders and files, each once, none inside another."""
+    if not all(sources):
+        # an unset variable must not become the working directory
+        raise UsageError("one of the paths is empty; nothing was scanned. Name a file or folder.")
     paths = [Path(source) for source in sources if source != STDIN]
     for path in paths:
         if not os.path.lexists(path):

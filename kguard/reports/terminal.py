@@ -178,7 +178,9 @@ def _sums(report: Report) -> str:
     tools = sum(1 for tool in report.tools if tool.processes)
     severities = ", ".join(f"{count:,} {severity}" for severity, count in summary.by_severity.items() if count)
     ungated = sum(1 for finding in report.findings if not finding.gated)
-    text = f"{_faults(summary.findings)} from {summary.records:,} records of {tools} tools"
+    text = (
+        f"{_faults(summary.findings)} from {summary.records:,} records of {tools} {'tool' if tools == 1 else 'tools'}"
+    )
     text += f": {severities}." if severities else "."
     if ungated:
         text += f" {ungated:,} of them are outside the gate (unproven, or part of another)."

@@ -31,6 +31,7 @@ from kguard.model import (
     StagedFile,
     StagePart,
     ToolRun,
+    Unread,
     UnreadObject,
 )
 from kguard.running import process
@@ -354,13 +355,14 @@ def _judged_here(part: StagePart, parsed: Parsed) -> Parsed:
     """Without evidence about objects that are here as context only, so that no object is judged twice. The tools that are split
     print one record for each evidence.
 
-    Raises ParseError for evidence about an object that is not in the part: that output is of something else.
+    Evidence about an object that is not in the part (polaris reads the name `y` as `true`) is told as something that the tool
+    did not read: the run is degraded, and the rest of what it said is kept.
     """
-    for item in parsed.evidence:
-        if part.find(item.object) is None:
-            raise ParseError(
-                f"it reports {item.rule} on {item.object}, which is not among the objects that it was given"
-            )
+    strange = [item for item in parsed.evidence if part.find(item.object) is None]
+    if strange:
+        told = tuple(Unread(object=item.object, reason=f"reported {item.rule} on it") for item in strange)
+        known = tuple(item for item in parsed.evidence if part.find(item.object) is not None)
+        parsed = replace(parsed, evidence=known, unread=(*parsed.unread, *told))
     context = {file.path for file in part.files if file.context}
     if not context:
         return parsed

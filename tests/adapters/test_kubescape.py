@@ -114,6 +114,11 @@ def test_valid_objects_that_no_control_wants_are_out_of_scope_not_a_failure() ->
             "bad: framework x",
         ),
         (outcome(code=1), ToolFailure, "ended with 1"),
+        (
+            outcome(stderr=b"panic: interface conversion\n\ngoroutine 1\n", code=2),
+            ToolFailure,
+            "panic: interface conversion",
+        ),
         (outcome(b'{"summaryDetails": {"controls'), ParseError, "truncated"),
         (outcome(b'{"SchemaVersion": 2}'), ParseError, "summaryDetails"),
     ],

@@ -133,6 +133,14 @@ def test_a_pipe_gets_no_escape_codes(kguard: Kguard, pod: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_a_full_disk_is_no_bug(kguard: Kguard, pod: Path) -> None:
+    with open("/dev/full", "w") as full:
+        argv = [str(Path(sys.executable).parent / "kguard"), "scan", str(pod), "--tools", "trivy"]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr == "error: No space left on device: no whole report could be written. Make room and run again.\n"
+
+
 def test_quiet_says_only_what_must_not_be_missed(kguard: Kguard, pod: Path) -> None:
     done = kguard("scan", "pod.yaml", "--tools", "trivy", "-q")
     assert done.stdout == ""

@@ -49,6 +49,12 @@ def test_a_missing_path_ends_before_anything_is_read(tree: Path) -> None:
         discover(["a.yaml", "nowhere"])
 
 
+def test_an_empty_path_is_not_the_working_directory(tree: Path) -> None:
+    write(tree, {"a.yaml": POD})
+    with pytest.raises(UsageError, match="one of the paths is empty"):
+        discover(["a.yaml", ""])
+
+
 def test_overlapping_sources_are_read_once(tree: Path) -> None:
     write(tree, {"d/a.yaml": POD, "d/sub/b.yaml": POD})
     assert len(discover(["d", "d/sub", "d/a.yaml", "./d"]).objects) == 2
