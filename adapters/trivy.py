@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -20,7 +20,7 @@ from kguard.model import Command, Evidence, ObjectHint, Outcome, Parsed, RuleSet
 from kguard.settings import Settings
 
 name = "trivy"
-versions = SpecifierSet(">=0.60,<1")
+versions = SpecifierSet(">=0.67,<1")
 splitting = Splitting.OBJECT
 context_kinds = frozenset(("LimitRange", "ResourceQuota"))
 part_limit: int | None = 500
@@ -29,20 +29,19 @@ unique_identities = False
 
 _OLD_ID = re.compile(r"^(?:AVD-)?(KSV|KCV)-?(\d+)$")
 _CONTAINER = re.compile(r"""^[Cc]ontainer ['"]?([^'" ]+)['"]? (?:of|in) """)
-_PARSE_FAILURE = re.compile(r'Failed to parse file\s+file_path="?(.+?)"?\s+err="?(.*?)"?$', re.MULTILINE)
-_FATAL = re.compile(r"\tFATAL\t(.*)$", re.MULTILINE)
+_PARSE_FAILURE = re.compile(r'Failed to parse file\tfile_path=("(?:[^"\\]|\\.)*"|\S+) err=(.*)$', re.MULTILINE)
+_FATAL = re.compile(r"\tFATAL\t(?:Fatal error\t)?(.*)$", re.MULTILINE)
 _PROBLEM = re.compile(r"\t(?:ERROR|WARN)\t(.*)$", re.MULTILINE)
+_NO_CONFIG = "no-config.yaml"
+_NOTHING_IGNORED = "nothing-ignored"
+"""Empty files of its own, so that it looks for no others. Versions before 0.76 know no empty name for none."""
 _NORMAL = ("Falling back to embedded checks", "Failed to parse file")
 
-_QUOTED: Mapping[str, re.Pattern[str]] = {
-    "KSV-0005": re.compile(r"not include '(\w+)'"),
-    "KSV-0026": re.compile(r'"([^"]+)"(?=[^\[\]]*\])'),
-    "KSV-0109": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
-    "KSV-0119": re.compile(r"not include '(\w+)'"),
-    "KSV-0121": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
-    "KSV-01010": re.compile(r'"([^"]+)"(?=[^{}]*\})'),
-}
-"""What a check's message quotes to tell one fault from its siblings; one message may hold several."""
+_CAPABILITY = re.compile(r"not include '(\w+)'")
+_LIST = re.compile(r'[\[{](".*")[\]}]', re.DOTALL)
+_NAMES_A_CAPABILITY = frozenset(("KSV-0005", "KSV-0119"))
+_LISTS_VALUES = frozenset(("KSV-0026", "KSV-0109", "KSV-0121", "KSV-01010"))
+"""Sysctls, keys, paths: `["a", "b"]` or `{"a", "b"}`."""
 _WHOLE_CONTAINER_IN_MESSAGE = "KSV-0120"
 _OBJECT_CALLED_CONTAINER = "KSV-0118"
 _LINES_OF_SIBLINGS_TOO = "KSV-0024"
@@ -61,6 +60,8 @@ class _Misconfiguration(msgspec.Struct):
     Status: str
     CauseMetadata: _Cause
     PrimaryURL: str = ""
+    AVDID: str = ""
+    """Up to 0.67, where some checks have a word as their ID."""
 
 
 class _Result(msgspec.Struct):
@@ -101,12 +102,12 @@ def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
         *(name, "config", "--format", "json"),
         # what it would fetch or tell, and where it would keep it: an own empty cache, or a downloaded bundle replaces the checks
         *("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--cache-dir", "cache"),
-        *("--config", "", "--ignorefile", ""),  # nothing from the working directory
+        *("--config", _NO_CONFIG, "--ignorefile", _NOTHING_IGNORED),
         *("--misconfig-scanners", "kubernetes"),  # no Dockerfiles, no Terraform
         *("--timeout", f"{settings.timeout + 60:.0f}s"),  # kguard's own deadline comes first
         str(part.root),
     )
-    return Command(argv=argv, part=part)
+    return Command(argv=argv, part=part, files={_NO_CONFIG: b"", _NOTHING_IGNORED: b""})
 
 
 def parse(outcome: Outcome) -> Parsed:
@@ -126,7 +127,7 @@ def parse(outcome: Outcome) -> Parsed:
         evidence=tuple(item for result, found in failed for item in _evidence(result.Target, found)),
         seen=frozenset(ObjectHint(staged=result.Target) for result in results),
         unread=tuple(
-            Unread(object=ObjectHint(staged=path), reason=f"trivy failed to parse it: {why}")
+            Unread(object=ObjectHint(staged=_unquoted(path)), reason=f"trivy failed to parse it: {_unquoted(why)}")
             for path, why in _PARSE_FAILURE.findall(stderr)
         ),
         complaints=tuple(
@@ -136,7 +137,7 @@ def parse(outcome: Outcome) -> Parsed:
 
 
 def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
-    rule = normalised(found.ID)
+    rule = normalised(found.AVDID or found.ID)
     container = None if rule == _OBJECT_CALLED_CONTAINER else _CONTAINER.match(found.Message)
     lines = Span(found.CauseMetadata.StartLine, found.CauseMetadata.EndLine) if found.CauseMetadata.StartLine else None
     if rule == _LINES_OF_SIBLINGS_TOO and container:
@@ -145,8 +146,7 @@ def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
     if rule == _WHOLE_CONTAINER_IN_MESSAGE:
         # the original prints the whole container, the values of its variables included
         message = "container should not add the capability SYS_MODULE"
-    quoted = _QUOTED[rule].findall(found.Message) if rule in _QUOTED else []
-    for value in sorted(set(quoted)) or [None]:
+    for value in sorted(set(_told_apart_by(rule, found.Message))) or [None]:
         yield Evidence(
             tool=name,
             rule=rule,
@@ -159,6 +159,25 @@ def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
             lines=lines,
             value=value,
         )
+
+
+def _told_apart_by(rule: str, message: str) -> list[str]:
+    """What a message quotes to tell one fault from its siblings; it may hold several."""
+    if rule in _NAMES_A_CAPABILITY:
+        return _CAPABILITY.findall(message)
+    listed = _LIST.search(message) if rule in _LISTS_VALUES else None
+    try:
+        return msgspec.json.decode(f"[{listed[1]}]", type=list[str]) if listed else []
+    except msgspec.MsgspecError:
+        return []  # escapes that only Go writes: the place has to come from the manifest
+
+
+def _unquoted(text: str) -> str:
+    """A value of a log line: Go quotes those that hold spaces or quotes."""
+    try:
+        return msgspec.json.decode(text, type=str)
+    except msgspec.MsgspecError:
+        return text
 
 
 def normalised(rule: str) -> str:

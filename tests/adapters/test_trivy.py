@@ -101,6 +101,17 @@ def test_stderr_tells_dropped_files_and_warnings_without_times_and_stage_paths()
     ]
 
 
+def test_an_older_report_has_the_id_elsewhere() -> None:
+    assert one(ID="specific-capabilities", AVDID="AVD-KSV-0119", Message="m").rule == "KSV-0119"
+
+
+def test_a_quoted_file_name_and_reason_in_the_log() -> None:
+    line = b'2026\tERROR\t[kubernetes scanner] Failed to parse file\tfile_path="tree/a b.yaml" err="yaml: \\"oh\\""\n'
+    assert [(item.object.staged, item.reason) for item in parse(stderr=line).unread] == [
+        ("tree/a b.yaml", 'trivy failed to parse it: yaml: "oh"')
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
@@ -125,7 +136,8 @@ def test_nothing_from_the_working_directory_and_no_network() -> None:
         "--misconfig-scanners kubernetes",
     ):
         assert flag in words
-    assert command.argv[command.argv.index("--ignorefile") :][:2] == ("--ignorefile", "")
+    for flag in ("--config", "--ignorefile"):  # empty files of its own
+        assert command.files[command.argv[command.argv.index(flag) + 1]] == b""
     assert "--quiet" not in words
 
 
