@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from packaging.version import Version
 
@@ -146,15 +146,36 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where an object stands in the user's files."""
+    """Where an object stands in the user's files; of a rendered object, the template or the base that it was made of."""
 
     path: str
     """Relative to the working directory, forward slashes; `-` for stdin."""
     document: int
-    """1-based, counting every document of the file, empty ones too."""
+    """1-based, counting every document of the file, empty ones too; of a template, the documents that it rendered."""
     item: int | None
     """1-based position in a List, None outside one."""
     span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A place in the user's files."""
+
+    path: str
+    line: int | None
+    end_line: int | None
+    precision: Precision
+    values: tuple[str, ...] = ()
+    """Keys of a chart's values that the place reads (`image.tag`), where the precision is `template`."""
+
+
+class Trace(Protocol):
+    """The way back from a rendered object to the files that it was made of."""
+
+    def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
+        """A place for every field path in `spans` (those of the rendered document), () for the whole object among them. The precision
+        is `exact` where the field itself stands at that line, `object` for () where the object does; `file` or `template` without a
+        line where that is all that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -174,6 +195,8 @@ class KubeObject:
     whose staged lines say nothing about its source."""
     item_spans: Mapping[FieldPath, Span] | None = None
     """Source lines by field path, for a List item."""
+    trace: Trace | None = None
+    """The way back, for a rendered object."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -207,6 +230,8 @@ class ObjectIndex:
     """Path of the pod spec, None for objects without one."""
     containers: tuple[Container, ...]
     """Init containers first, as they stand in the pod spec; ephemeral containers last."""
+    locations: Mapping[FieldPath, Location] | None = None
+    """Of a rendered object, where each field comes from; None for an object that stands in its file as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,14 +514,6 @@ class Located:
     path_object: KubeObject
     """The object that `path` runs through; mostly `object`."""
     related: tuple[KubeObject, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    path: str
-    line: int | None
-    end_line: int | None
-    precision: Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
