@@ -134,7 +134,7 @@ def parse(outcome: Outcome) -> Parsed:
         result = msgspec.json.decode(outcome.stdout, type=_Result)
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    titles = {check.name: check.description for check in result.Checks}
+    titles = {check.name: check.description.split(". ")[0] for check in result.Checks}
     evidence = tuple(_evidence(report, titles, root) for report in result.Reports or ())
     return Parsed(
         records=len(evidence),
@@ -155,9 +155,9 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
     return Evidence(
         tool=name,
         rule=sys.intern(report.Check),
-        title=titles.get(report.Check, report.Check).split(". ")[0],
+        title=titles.get(report.Check, report.Check),
         native_severity=None,
-        message=message,
+        message=sys.intern(message),
         url=sys.intern(f"{_URL}{report.Check}"),
         object=ObjectHint(
             staged=report.Object.Metadata.FilePath.removeprefix(root),

@@ -226,6 +226,7 @@ def parse(outcome: Outcome) -> Parsed:
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
     resources = {resource.resourceID: resource.object for resource in report.resources}
+    subjects = {key: _subject_of(raw) for key, raw in resources.items()}
     failed = [
         (result.resourceID, control)
         for result in report.results
@@ -236,7 +237,9 @@ def parse(outcome: Outcome) -> Parsed:
     root = f"{outcome.command.part.root}/" if outcome.command.part else ""
     return Parsed(
         records=len(failed),
-        evidence=tuple(item for key, control in failed for item in _evidence(key, control, resources, scores)),
+        evidence=tuple(
+            item for key, control in failed for item in _evidence(key, control, subjects[key], resources, scores)
+        ),
         seen=frozenset(_hint(raw) for raw in resources.values() if "sourcePath" in raw),
         rules=frozenset(report.summaryDetails.controls),
         complaints=tuple(sorted({text.replace(root, "") for level, text in messages if level == "warning"})),
@@ -258,11 +261,15 @@ def _messages(stderr: bytes) -> Sequence[tuple[str, str]]:
 
 
 def _evidence(
-    resource: str, control: _Control, resources: Mapping[str, dict[str, Any]], scores: Mapping[str, float]
+    resource: str,
+    control: _Control,
+    subject: ObjectHint,
+    resources: Mapping[str, dict[str, Any]],
+    scores: Mapping[str, float],
 ) -> Iterator[Evidence]:
     raw = resources[resource]
-    related = _related(raw)
-    severity = control.severity or _severity(scores.get(control.controlID, 0))
+    related = tuple(_hint(item) for item in _related(raw))
+    severity = sys.intern(control.severity or _severity(scores.get(control.controlID, 0)))
     places = [(rule.name, *place) for rule in control.rules or () if rule.status == "failed" for place in _places(rule)]
     for inner, path, fix, owner in dict.fromkeys(places) or [("", "", "", "")]:
         through, rest = _through(path or fix, raw, resources.get(owner) if owner != resource else None)
@@ -271,13 +278,13 @@ def _evidence(
             rule=sys.intern(control.controlID),
             title=sys.intern(control.name),
             native_severity=severity,
-            message=_message(control, path, fix),
+            message=sys.intern(_message(control, path, fix)),
             url=sys.intern(f"https://hub.armosec.io/docs/{control.controlID.lower()}"),
-            object=_subject_of(raw),
+            object=subject,
             path=field_path(rest),
             inner_rule=inner or None,
             path_object=_hint(through) if through is not raw else None,
-            related=tuple(_hint(item) for item in related),
+            related=related,
         )
 
 
@@ -332,6 +339,7 @@ def _severity(score: float) -> str:
     return next((word for bar, word in _SEVERITIES if score >= bar), "Unknown")
 
 
+@lru_cache(maxsize=4096)
 def field_path(text: str) -> FieldPath | None:
     """`spec.containers[0].env` as keys and indexes; a bracket may hold a key (`labels[app.kubernetes.io/name]`)."""
     steps: list[str | int] = []

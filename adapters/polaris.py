@@ -187,6 +187,7 @@ def parse(outcome: Outcome) -> Parsed:
 
 
 def _evidence(result: _Object) -> Iterator[Evidence]:
+    hint = _hint(result)
     levels: list[tuple[str | None, Mapping[str, _Check]]] = [(None, result.Results or {})]
     if result.PodResult is not None:
         levels.append((None, result.PodResult.Results))
@@ -198,10 +199,10 @@ def _evidence(result: _Object) -> Iterator[Evidence]:
                     tool=name,
                     rule=sys.intern(check.ID),
                     title=sys.intern(check.Message),
-                    native_severity=check.Severity,
+                    native_severity=sys.intern(check.Severity),
                     message=sys.intern(check.Message),
                     url=sys.intern(f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/"),
-                    object=_hint(result),
+                    object=hint,
                     container=container,
                 )
 

@@ -122,10 +122,11 @@ def parse(outcome: Outcome) -> Parsed:
         raise ParseError(str(error)) from error
     results = [result for result in report.Results if result.Class == "config" and result.Type == "kubernetes"]
     failed = [(result, found) for result in results for found in result.Misconfigurations if found.Status == "FAIL"]
+    hints = {result.Target: ObjectHint(staged=result.Target) for result in results}
     return Parsed(
         records=len(failed),
-        evidence=tuple(item for result, found in failed for item in _evidence(result.Target, found)),
-        seen=frozenset(ObjectHint(staged=result.Target) for result in results),
+        evidence=tuple(item for result, found in failed for item in _evidence(hints[result.Target], found)),
+        seen=frozenset(hints.values()),
         unread=tuple(
             Unread(object=ObjectHint(staged=_unquoted(path)), reason=f"trivy failed to parse it: {_unquoted(why)}")
             for path, why in _PARSE_FAILURE.findall(stderr)
@@ -136,7 +137,7 @@ def parse(outcome: Outcome) -> Parsed:
     )
 
 
-def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
+def _evidence(hint: ObjectHint, found: _Misconfiguration) -> Iterator[Evidence]:
     rule = normalised(found.AVDID or found.ID)
     container = None if rule == _OBJECT_CALLED_CONTAINER else _CONTAINER.match(found.Message)
     lines = Span(found.CauseMetadata.StartLine, found.CauseMetadata.EndLine) if found.CauseMetadata.StartLine else None
@@ -146,16 +147,17 @@ def _evidence(target: str, found: _Misconfiguration) -> Iterator[Evidence]:
     if rule == _WHOLE_CONTAINER_IN_MESSAGE:
         # the original prints the whole container, the values of its variables included
         message = "container should not add the capability SYS_MODULE"
-    for value in sorted(set(_told_apart_by(rule, found.Message))) or [None]:
+    values: list[str | None] = [*sorted(set(_told_apart_by(rule, found.Message)))]
+    for value in values or [None]:
         yield Evidence(
             tool=name,
             rule=rule,
             title=sys.intern(found.Title),
-            native_severity=found.Severity,
+            native_severity=sys.intern(found.Severity),
             message=message,
             url=sys.intern(found.PrimaryURL) or None,
-            object=ObjectHint(staged=target),
-            container=container[1] if container else None,
+            object=hint,
+            container=sys.intern(container[1]) if container else None,
             lines=lines,
             value=value,
         )

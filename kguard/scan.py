@@ -17,7 +17,7 @@ from kguard.findings.merge import merge
 from kguard.inputs.discover import discover
 from kguard.inputs.objects import index
 from kguard.inputs.stage import workspace, write_part
-from kguard.model import BundleSummary, Inputs, Inventory, Located, Report
+from kguard.model import BundleSummary, Inputs, Inventory, Located, Report, ToolRun
 from kguard.running.contract import load_adapters
 from kguard.running.tools import ToolProgress, ToolResult, run_tools
 from kguard.settings import Settings
@@ -28,8 +28,9 @@ class Gathered:
     """What was found and what the tools said of it, before anything is merged."""
 
     inventory: Inventory
-    results: tuple[ToolResult, ...]
-    located: tuple[Located, ...]
+    tools: tuple[ToolRun, ...]
+    located: Iterator[Located]
+    """All evidence, once: a large run has hundreds of thousands of pieces, and none is kept longer than it is needed."""
 
 
 def scan(
@@ -47,7 +48,6 @@ def scan(
     started, clock = datetime.now(UTC), time.monotonic()
     gathered = gather(sources, settings, stdin=stdin, progress=progress)
     findings = merge(gathered.located, gathered.inventory.objects, load_catalogue(), index)
-    tools = tuple(result.run for result in gathered.results)
     return Report(
         version=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -58,8 +58,8 @@ def scan(
         severity_rule=settings.severity_rule,
         fail_on=settings.fail_on or "never",
         allow_incomplete=tuple(sorted(settings.allow_incomplete)),
-        gate=judge(findings, tools, gathered.inventory, settings),
-        tools=tools,
+        gate=judge(findings, gathered.tools, gathered.inventory, settings),
+        tools=gathered.tools,
         inputs=_inputs(gathered.inventory),
         findings=findings,
     )
@@ -81,7 +81,8 @@ def gather(
         )
     with workspace() as folder:
         results = run_tools(load_adapters(), inventory.bundles, settings, write_part, folder, progress)
-    return Gathered(inventory=inventory, results=results, located=tuple(_located(inventory, results)))
+    tools = tuple(result.run for result in results)
+    return Gathered(inventory=inventory, tools=tools, located=_located(inventory, results))
 
 
 def _located(inventory: Inventory, results: Iterable[ToolResult]) -> Iterator[Located]:

@@ -222,7 +222,7 @@ def real_world(settings: Settings) -> Iterator[Case]:
     for name in CORPORA:
         if (here / name).is_dir():
             found = scan.gather([str(here / name)], settings)
-            yield Case(name, found.inventory.objects, found.located)
+            yield Case(name, found.inventory.objects, tuple(found.located))
         else:
             print(f"{name} is not here (KGUARD_CORPORA names the folder of real-world manifests): left out")
 

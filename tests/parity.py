@@ -14,15 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kguard.inputs.objects import index
-from kguard.model import FileState, KubeObject, Located, RunState, StagePart
+from kguard.model import FileState, KubeObject, Located, RunState, StagePart, ToolRun
 from kguard.running.contract import Adapter, load_adapters
-from kguard.scan import Gathered, gather
+from kguard.scan import gather
 from kguard.settings import Profile, Settings
 
 Key = tuple[str, ...]
@@ -94,6 +94,7 @@ class Folder:
 def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
     """Scan a folder with kguard, then with each tool by hand."""
     gathered = gather((str(root),), settings)
+    located = list(gathered.located)
     folder = Folder(root, gathered.inventory.objects)
     with tempfile.TemporaryDirectory(prefix="parity-") as name:
         plain = Path(name) / "plain"
@@ -103,11 +104,18 @@ def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file.path, target)
         for adapter in load_adapters():
-            yield _verdict(adapter, gathered, folder, plain, settings)
+            yield _verdict(adapter, gathered.tools, located, folder, plain, settings)
 
 
-def _verdict(adapter: Adapter, gathered: Gathered, folder: Folder, plain: Path, settings: Settings) -> Verdict:
-    run = next(result.run for result in gathered.results if result.run.name == adapter.name)
+def _verdict(
+    adapter: Adapter,
+    tools: Sequence[ToolRun],
+    located: Sequence[Located],
+    folder: Folder,
+    plain: Path,
+    settings: Settings,
+) -> Verdict:
+    run = next(run for run in tools if run.name == adapter.name)
     if run.state in (RunState.MISSING, RunState.SKIPPED):
         return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=False)
     raw = _by_hand(adapter, plain, settings)
@@ -115,9 +123,7 @@ def _verdict(adapter: Adapter, gathered: Gathered, folder: Folder, plain: Path, 
         told = run.state is RunState.FAILED
         return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=told)
     native = NATIVE[adapter.name](raw, folder, plain)
-    mine = [
-        item for item in gathered.located if item.evidence.tool == adapter.name and item.evidence.rule not in AT_RANDOM
-    ]
+    mine = [item for item in located if item.evidence.tool == adapter.name and item.evidence.rule not in AT_RANDOM]
     own = {item: own_key(item, folder) for item in mine}
     return Verdict(
         tool=adapter.name,

@@ -6,14 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kguard.cli.options import choice
 from kguard.errors import UsageError
 from kguard.model import Report
-from kguard.reports import FORMATS, Terminal, render
+from kguard.reports import FORMATS, Terminal, pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,9 @@ def write(report: Report, outputs: Sequence[Output], shown_on: Terminal) -> None
     """Render and write each report; files appear whole or not at all."""
     for output in outputs:
         if output.path is None:
-            sys.stdout.write(render(report, output.format, shown_on))
+            sys.stdout.writelines(pieces(report, output.format, shown_on))
         else:
-            _replace(output.path, render(report, output.format, Terminal(every_row=True, verbose=True)))
+            _replace(output.path, pieces(report, output.format, Terminal(every_row=True, verbose=True)))
 
 
 def terminal(*, every_row: bool, verbose: bool = False) -> Terminal:
@@ -86,13 +86,13 @@ def terminal(*, every_row: bool, verbose: bool = False) -> Terminal:
     )
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: Iterable[str]) -> None:
     """Write beside the target and rename, so that a reader never meets half a report."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+                file.writelines(text)
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
         except BaseException:

@@ -16,9 +16,10 @@ _WIDEST = 200
 Index = Callable[[KubeObject], ObjectIndex]
 
 
+@lru_cache(maxsize=64)
 def excerpt_of(obj: KubeObject, location: Location, index: Index) -> Excerpt | None:
     """The lines of the object around a location, the whole field where it is short; None for a List item, whose staged lines are
-    not its source's, and for a location that is not in the object."""
+    not its source's, and for a location that is not in the object. Findings of one place share theirs."""
     own = obj.origin.span
     if obj.text_line is None or location.line is None or location.path != obj.origin.path:
         return None

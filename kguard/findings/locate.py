@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import takewhile
 
 from kguard.model import (
@@ -97,8 +98,10 @@ def _path(evidence: Evidence, index: ObjectIndex, container: Container | None) -
     return tuple(step for step, _ in takewhile(lambda pair: pair[0] == pair[1], ends)) or None
 
 
+@lru_cache(maxsize=256)
 def location_of(obj: KubeObject, path: FieldPath | None, container: Container | None, index: Index) -> Location:
-    """The lines of a field in the user's file, or of the nearest thing around it that stands there, with the precision said."""
+    """The lines of a field in the user's file, or of the nearest thing around it that stands there, with the precision said.
+    Kept for a while: what several tools say of a place shares its location."""
     spans = index(obj).spans
     if path is not None and path and path in spans:
         return _location(obj, spans[path], Precision.EXACT)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kguard.findings.catalogue import Catalogue, Control, references
 from kguard.findings.excerpt import excerpt_of
@@ -34,15 +34,20 @@ def merge(
 ) -> tuple[Finding, ...]:
     """All evidence in findings, in the order of the reports. The order of the evidence does not matter."""
     around = Surroundings(objects, index)
-    router = Router(catalogue, around, index)
-    ordered = sorted(located, key=_evidence_order)
+    groups = _grouped(located, Router(catalogue, around, index))
+    maker = _Maker(catalogue, around, index, colliding(objects))
+    overlaps = _overlaps(groups, catalogue, maker)
+    # a group is dropped as soon as its finding is made: a large run has hundreds of thousands
+    made = [maker.finding(groups.pop(key), overlaps[key]) for key in sorted(groups)]
+    return tuple(sorted(made, key=_report_order))
+
+
+def _grouped(located: Iterable[Located], router: Router) -> dict[Key, list[Support]]:
     groups: dict[Key, list[Support]] = defaultdict(list)
-    for item in ordered:
+    for item in sorted(located, key=_evidence_order):
         for support in router.supports(item):
             groups[support.key].append(support)
-    maker = _Maker(catalogue, around, index, colliding(objects))
-    made = {key: maker.finding(groups[key]) for key in sorted(groups)}
-    return tuple(sorted(_related(made, groups, catalogue), key=_report_order))
+    return groups
 
 
 def _evidence_order(item: Located) -> tuple[object, ...]:
@@ -85,7 +90,17 @@ class _Maker:
     ) -> None:
         self._catalogue, self._around, self._index, self._doubled = catalogue, around, index, doubled
 
-    def finding(self, supports: Sequence[Support]) -> Finding:
+    def fingerprint(self, first: Support) -> str:
+        ref, origin = first.object.ref, first.object.origin
+        return fingerprint(
+            first.control,
+            ref,
+            first.container.name if first.container else None,
+            first.discriminator,
+            origin_path=origin.path if ref.identity in self._doubled else None,
+        )
+
+    def finding(self, supports: Sequence[Support], overlap: _Overlap) -> Finding:
         first = supports[0]
         obj, container = first.object, first.container
         control = self._catalogue.controls.get(first.control)
@@ -93,18 +108,12 @@ class _Maker:
         location = location_of(obj, path, container, self._index)
         believed = any(support.believed for support in supports)
         return Finding(
-            fingerprint=fingerprint(
-                first.control,
-                obj.ref,
-                container.name if container else None,
-                first.discriminator,
-                origin_path=obj.origin.path if obj.ref.identity in self._doubled else None,
-            ),
+            fingerprint=self.fingerprint(first),
             control=first.control,
             title=control.title if control else first.evidence.evidence.title,
             severity=_severity(control, supports) if believed else Severity.INFO,
             category=control.category if control else "unmapped",
-            gated=believed,
+            gated=any(support.believed and id(support.evidence) not in overlap.counted for support in supports),
             bundle=obj.bundle,
             object=obj.ref,
             container=container.name if container else None,
@@ -113,7 +122,7 @@ class _Maker:
             places=(),
             tools=tuple(sorted({support.evidence.evidence.tool for support in supports})),
             evidence=self._statements(supports),
-            related=(),
+            related=tuple(sorted(overlap.related)),
             remediation=control.remediation if control else "",
             fix=Fix(path=field_text(path), value=None) if path else None,
             references=references(control) if control else (),
@@ -182,34 +191,33 @@ def field_text(path: FieldPath) -> str:
     return text
 
 
-def _related(
-    made: dict[Key, Finding],
-    groups: dict[Key, list[Support]],
-    catalogue: Catalogue,
-) -> Iterator[Finding]:
-    """Findings with those of the same object that say more or less about the same place. Evidence that supports both counts for
-    the one that says more; a finding with no evidence of its own is outside the gate, so that no tool ever takes one out of it."""
-    links: dict[Key, set[str]] = defaultdict(set)
-    counted: dict[Key, set[int]] = defaultdict(set)
-    for key, finding in made.items():
-        for other in _subsumed(key, made, catalogue):
-            links[key].add(made[other].fingerprint)
-            links[other].add(finding.fingerprint)
-            counted[other].update(id(support.evidence) for support in groups[key])
-    for key, finding in made.items():
-        own = any(support.believed and id(support.evidence) not in counted[key] for support in groups[key])
-        yield replace(finding, related=tuple(sorted(links[key])), gated=own)
+@dataclass(slots=True)
+class _Overlap:
+    """The findings that say more or less about the same place as one does."""
+
+    related: set[str] = field(default_factory=set)
+    """Their fingerprints."""
+    counted: set[int] = field(default_factory=set)
+    """Ids of its evidence that counts for one that says more."""
 
 
-def _subsumed(
-    key: Key,
-    made: dict[Key, Finding],
-    catalogue: Catalogue,
-) -> Iterator[Key]:
+def _overlaps(groups: Mapping[Key, Sequence[Support]], catalogue: Catalogue, maker: _Maker) -> dict[Key, _Overlap]:
+    """Evidence that supports two findings of one place counts for the one that says more; a finding with no evidence of its own is
+    outside the gate, so that no tool ever takes one out of it."""
+    found: dict[Key, _Overlap] = defaultdict(_Overlap)
+    for key, supports in groups.items():
+        for other in _subsumed(key, groups, catalogue):
+            found[key].related.add(maker.fingerprint(groups[other][0]))
+            found[other].related.add(maker.fingerprint(supports[0]))
+            found[other].counted.update(id(support.evidence) for support in supports)
+    return found
+
+
+def _subsumed(key: Key, groups: Mapping[Key, object], catalogue: Catalogue) -> Iterator[Key]:
     obj, control, container, discriminator = key
     known = catalogue.controls.get(control)
     for lesser in known.subsumes if known else ():
         for other in ((obj, lesser, container, discriminator), (obj, lesser, container, ""), (obj, lesser, "", "")):
-            if other in made:
+            if other in groups:
                 yield other
                 break

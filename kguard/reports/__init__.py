@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kguard.model import Report
 from kguard.reports import html, json_v1, markdown, terminal
 from kguard.reports.terminal import Terminal, notices
 
-__all__ = ["FORMATS", "Format", "Terminal", "notices", "render"]
+__all__ = ["FORMATS", "Format", "Terminal", "notices", "pieces", "render"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +18,24 @@ class Format:
 
     suffixes: tuple[str, ...]
     """File names that ask for it."""
-    render: Callable[[Report, Terminal], str]
+    pieces: Callable[[Report, Terminal], Iterable[str]]
+    """The text in pieces, so that a large report need never be in memory as a whole."""
 
 
 FORMATS: Mapping[str, Format] = {
-    "html": Format(suffixes=(".html", ".htm"), render=lambda report, _: html.render(report)),
-    "json": Format(suffixes=(".json",), render=lambda report, _: json_v1.render(report)),
-    "markdown": Format(suffixes=(".md", ".markdown"), render=lambda report, _: markdown.render(report)),
-    "terminal": Format(suffixes=(".txt",), render=terminal.render),
+    "html": Format(suffixes=(".html", ".htm"), pieces=lambda report, _: (html.render(report),)),
+    "json": Format(suffixes=(".json",), pieces=lambda report, _: json_v1.pieces(report)),
+    "markdown": Format(suffixes=(".md", ".markdown"), pieces=lambda report, _: (markdown.render(report),)),
+    "terminal": Format(suffixes=(".txt",), pieces=lambda report, shown_on: (terminal.render(report, shown_on),)),
 }
 """Every format by the name that `--format` takes."""
 
 
 def render(report: Report, name: str, shown_on: Terminal) -> str:
     """A report in a format of FORMATS; `shown_on` matters to the terminal's alone."""
-    return FORMATS[name].render(report, shown_on)
+    return "".join(pieces(report, name, shown_on))
+
+
+def pieces(report: Report, name: str, shown_on: Terminal) -> Iterable[str]:
+    """The same in pieces."""
+    return FORMATS[name].pieces(report, shown_on)

@@ -21,6 +21,8 @@ from kguard.text import one_line, printable
 
 _START_HERE = 8
 _WITHOUT_SCRIPT = 50
+_HELD = 20_000
+"""Findings that the page holds: twice what it must be pleasant with, and about 35 MB."""
 _WEIGHT = {Severity.CRITICAL: 1000, Severity.HIGH: 100, Severity.MEDIUM: 10, Severity.UNKNOWN: 10, Severity.LOW: 1}
 
 
@@ -59,6 +61,7 @@ def render(report: Report) -> str:
         unrendered=[bundle for bundle in report.inputs.bundles if bundle.state is BundleState.FAILED],
         start_here=_start_here(report.findings),
         ungated=sum(1 for finding in report.findings if not finding.gated),
+        held=min(_HELD, len(report.findings)),
         first=[(finding, where(finding)) for finding in report.findings[:_WITHOUT_SCRIPT]],
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -118,8 +121,8 @@ def _start_here(findings: Sequence[Finding]) -> list[Harm]:
 
 
 def _data(report: Report) -> str:
-    """The findings for the script, as JSON in which no character can end the element that holds it."""
-    text = msgspec.json.encode([_row(finding) for finding in report.findings]).decode()
+    """The worst findings for the script, as JSON in which no character can end the element that holds it."""
+    text = msgspec.json.encode([_row(finding) for finding in report.findings[:_HELD]]).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

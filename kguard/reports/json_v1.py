@@ -6,6 +6,7 @@ never renamed or removed. The JSON Schema in data/schema/report-v1.json is gener
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -18,6 +19,8 @@ from kguard.reports.summary import summary_of
 SCHEMA: Literal["kguard/report/v1"] = "kguard/report/v1"
 
 T = TypeVar("T")
+
+_NO_FINDINGS = '"findings": []'
 
 
 class Kguard(msgspec.Struct, forbid_unknown_fields=True):
@@ -234,7 +237,26 @@ class Document(msgspec.Struct):
 
 def render(report: model.Report) -> str:
     """The report as JSON: UTF-8, keys in a fixed order, equal evidence gives equal bytes but for the fields of time and cost."""
-    return msgspec.json.format(msgspec.json.encode(_document(report)), indent=1).decode() + "\n"
+    return "".join(pieces(report))
+
+
+def pieces(report: model.Report) -> Iterator[str]:
+    """The same, finding by finding: a large report is never in memory as a whole."""
+    before, hole, after = _indented(_document(report), 0).rpartition(_NO_FINDINGS)
+    yield before
+    if report.findings:
+        yield hole[:-1]
+        for number, finding in enumerate(report.findings):
+            yield f"{',' if number else ''}\n  {_indented(_finding(finding), 2)}"
+        yield "\n ]"
+    else:
+        yield hole
+    yield f"{after}\n"
+
+
+def _indented(value: object, depth: int) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1).decode()
+    return text.replace("\n", "\n" + " " * depth) if depth else text  # no string of JSON holds a newline
 
 
 def read(data: bytes) -> model.Report:
@@ -260,6 +282,7 @@ def schema() -> str:
 
 
 def _document(report: model.Report) -> Document:
+    """All but the findings."""
     summary = summary_of(report)
     counts = {severity.value: count for severity, count in summary.by_severity.items()}
     return Document(
@@ -287,7 +310,7 @@ def _document(report: model.Report) -> Document:
         ),
         tools=tuple(_tool(tool) for tool in sorted(report.tools, key=lambda tool: tool.name)),
         inputs=_same(report.inputs, Inputs),
-        findings=tuple(_finding(finding) for finding in report.findings),
+        findings=(),
     )
 
 

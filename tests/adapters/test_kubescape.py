@@ -165,6 +165,6 @@ def test_what_it_does_not_load_is_out_of_scope(tmp_path: Path, rules_settings: S
         "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: x}]}\n"
     )
     settings = Settings(tools=("kubescape",), rules=rules_settings.rules)
-    (run,) = [result.run for result in gather((str(tmp_path),), settings).results if result.run.name == "kubescape"]
+    (run,) = [run for run in gather((str(tmp_path),), settings).tools if run.name == "kubescape"]
     assert run.state is RunState.OK
     assert (run.objects.staged, run.objects.read, run.objects.out_of_scope, run.objects.unread) == (2, 1, 1, 0)

@@ -151,7 +151,7 @@ def test_shares_find_what_the_whole_finds_and_context_switches_checks_on(tmp_pat
 
     def said(jobs: int) -> tuple[int, list[tuple[str, str, str]]]:
         gathered = gather((str(tmp_path),), Settings(tools=("trivy",), jobs=jobs))
-        (run,) = [result.run for result in gathered.results if result.run.name == "trivy"]
+        (run,) = [run for run in gathered.tools if run.name == "trivy"]
         assert run.state is RunState.OK
         return run.processes, sorted((i.evidence.rule, i.object.staged, i.evidence.message) for i in gathered.located)
 
