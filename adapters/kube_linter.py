@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -159,15 +160,18 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
         native_severity=None,
         message=sys.intern(message),
         url=sys.intern(f"{_URL}{report.Check}"),
-        object=ObjectHint(
-            staged=report.Object.Metadata.FilePath.removeprefix(root),
-            kind=where.GroupVersionKind.Kind,
-            namespace=where.Namespace,
-            name=where.Name,
+        object=_hint(
+            report.Object.Metadata.FilePath.removeprefix(root), where.GroupVersionKind.Kind, where.Namespace, where.Name
         ),
         container=(found[1] or found[2] or "") if found else None,
         value=value[1] if value else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _hint(staged: str, kind: str, namespace: str, name: str) -> ObjectHint:
+    """Reports come check by check: those of one object share its hint."""
+    return ObjectHint(staged=staged, kind=kind, namespace=namespace, name=name)
 
 
 def _last_error(stderr: str, root: str) -> str:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,26 @@ class _Result(msgspec.Struct):
     controls: list[_Control]
 
 
+class _Metadata(msgspec.Struct):
+    name: Any = None
+    namespace: Any = None
+
+
+class _Object(msgspec.Struct):
+    """A manifest, or what kubescape made up from some; all but what names it is passed over."""
+
+    kind: Any = None
+    metadata: _Metadata | None = None
+    name: Any = None
+    namespace: Any = None
+    sourcePath: str = ""
+    relatedObjects: list[_Object] | _Object | None = None
+    """C-0042 gives one object in place of a list."""
+
+
 class _Resource(msgspec.Struct):
     resourceID: str
-    object: dict[str, Any]
+    object: _Object
 
 
 class _Summary(msgspec.Struct):
@@ -87,7 +105,8 @@ class _Summary(msgspec.Struct):
 class _Report(msgspec.Struct):
     summaryDetails: _Summary
     resources: list[_Resource] = []
-    results: list[_Result] = []
+    results: list[msgspec.Raw] = []
+    """Each a `_Result`, decoded one after another: with the controls that passed, they are the most of a large output."""
 
 
 class _Match(msgspec.Struct):
@@ -223,24 +242,15 @@ def parse(outcome: Outcome) -> Parsed:
         raise ToolFailure((fatal or panic or [f"it ended with {outcome.exit_code} and named no reason"])[-1][:500])
     try:
         report = msgspec.json.decode(outcome.stdout, type=_Report)
+        resources = {resource.resourceID: resource.object for resource in report.resources}
+        records = tuple(tuple(record) for record in _records(report, resources))
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    resources = {resource.resourceID: resource.object for resource in report.resources}
-    subjects = {key: _subject_of(raw) for key, raw in resources.items()}
-    failed = [
-        (result.resourceID, control)
-        for result in report.results
-        for control in result.controls
-        if control.status.status == "failed"
-    ]
-    scores = {key: control.get("scoreFactor", 0) for key, control in report.summaryDetails.controls.items()}
     root = f"{outcome.command.part.root}/" if outcome.command.part else ""
     return Parsed(
-        records=len(failed),
-        evidence=tuple(
-            item for key, control in failed for item in _evidence(key, control, subjects[key], resources, scores)
-        ),
-        seen=frozenset(_hint(raw) for raw in resources.values() if "sourcePath" in raw),
+        records=len(records),
+        evidence=tuple(chain.from_iterable(records)),
+        seen=frozenset(_hint(raw) for raw in resources.values() if raw.sourcePath),
         rules=frozenset(report.summaryDetails.controls),
         complaints=tuple(sorted({text.replace(root, "") for level, text in messages if level == "warning"})),
     )
@@ -260,16 +270,24 @@ def _messages(stderr: bytes) -> Sequence[tuple[str, str]]:
     return found
 
 
+def _records(report: _Report, resources: Mapping[str, _Object]) -> Iterator[Iterator[Evidence]]:
+    """The evidence of each record: a control that failed for a resource."""
+    scores = {key: control.get("scoreFactor", 0) for key, control in report.summaryDetails.controls.items()}
+    decoder = msgspec.json.Decoder(_Result)
+    for raw in report.results:
+        result = decoder.decode(raw)
+        subject = _subject_of(resources[result.resourceID])
+        for control in result.controls:
+            if control.status.status == "failed":
+                severity = sys.intern(control.severity or _severity(scores.get(control.controlID, 0)))
+                yield _evidence(control, severity, subject, result.resourceID, resources)
+
+
 def _evidence(
-    resource: str,
-    control: _Control,
-    subject: ObjectHint,
-    resources: Mapping[str, dict[str, Any]],
-    scores: Mapping[str, float],
+    control: _Control, severity: str, subject: ObjectHint, resource: str, resources: Mapping[str, _Object]
 ) -> Iterator[Evidence]:
     raw = resources[resource]
     related = tuple(_hint(item) for item in _related(raw))
-    severity = sys.intern(control.severity or _severity(scores.get(control.controlID, 0)))
     places = [(rule.name, *place) for rule in control.rules or () if rule.status == "failed" for place in _places(rule)]
     for inner, path, fix, owner in dict.fromkeys(places) or [("", "", "", "")]:
         through, rest = _through(path or fix, raw, resources.get(owner) if owner != resource else None)
@@ -296,7 +314,7 @@ def _places(rule: _Rule) -> Iterator[tuple[str, str, str]]:
             yield path, "" if path else place.fixPath.path, place.resourceID
 
 
-def _through(path: str, raw: dict[str, Any], owner: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+def _through(path: str, raw: _Object, owner: _Object | None) -> tuple[_Object, str]:
     """The object that a path runs through, and the path in it."""
     match = _RELATED.match(path)
     related = _related(raw)
@@ -305,27 +323,26 @@ def _through(path: str, raw: dict[str, Any], owner: dict[str, Any] | None) -> tu
     return (owner if owner is not None else raw), path
 
 
-def _related(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The objects that a resource was made up from; C-0042 gives one object in place of a list."""
-    found = raw.get("relatedObjects") or []
-    return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
+def _related(raw: _Object) -> list[_Object]:
+    """The objects that a resource was made up from."""
+    found = raw.relatedObjects or []
+    return found if isinstance(found, list) else [found]
 
 
-def _subject_of(raw: dict[str, Any]) -> ObjectHint:
+def _subject_of(raw: _Object) -> ObjectHint:
     """The object that a record belongs to: the binding, where kubescape made up a subject from it."""
-    bindings = [item for item in _related(raw) if str(item.get("kind", "")).endswith("Binding")]
-    made_up = "sourcePath" not in raw and raw.get("kind") in ("ServiceAccount", "User", "Group")
+    bindings = [item for item in _related(raw) if str(item.kind or "").endswith("Binding")]
+    made_up = not raw.sourcePath and raw.kind in ("ServiceAccount", "User", "Group")
     return _hint(bindings[0] if bindings and made_up else raw)
 
 
-def _hint(raw: dict[str, Any]) -> ObjectHint:
-    metadata = raw.get("metadata") or {}
-    source = str(raw["sourcePath"]).rpartition(":")[0] if raw.get("sourcePath") else None
+def _hint(raw: _Object) -> ObjectHint:
+    metadata = raw.metadata or _Metadata()
     return ObjectHint(
-        staged=source,
-        kind=str(raw.get("kind") or ""),
-        namespace=str(metadata.get("namespace") or raw.get("namespace") or ""),
-        name=str(metadata.get("name") or raw.get("name") or ""),
+        staged=raw.sourcePath.rpartition(":")[0] if raw.sourcePath else None,
+        kind=str(raw.kind or ""),
+        namespace=str(metadata.namespace or raw.namespace or ""),
+        name=str(metadata.name or raw.name or ""),
     )
 
 

@@ -122,7 +122,8 @@ class _Object(msgspec.Struct):
 
 class _Audit(msgspec.Struct):
     PolarisOutputVersion: Literal["1.0"]
-    Results: list[_Object] | None
+    Results: list[msgspec.Raw] | None
+    """Each an `_Object`, decoded one after another: with the checks that passed, a large output is ten times its evidence."""
 
 
 def version_command() -> Command:
@@ -166,15 +167,14 @@ def parse(outcome: Outcome) -> Parsed:
         raise ToolFailure(_why(stderr, root) or f"it ended with {outcome.exit_code} and said nothing")
     messages = [(message, _SKIPPED.fullmatch(message)) for message in _logged(stderr, root)]
     try:
-        audit = msgspec.json.decode(outcome.stdout, type=_Audit)
+        found = tuple(_judged(msgspec.json.decode(outcome.stdout, type=_Audit)))
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    objects = audit.Results or []
-    evidence = tuple(item for result in objects for item in _evidence(result))
+    evidence = tuple(item for _, own in found for item in own)
     return Parsed(
         records=len(evidence),
         evidence=evidence,
-        seen=frozenset(_hint(result) for result in objects),
+        seen=frozenset(hint for hint, _ in found),
         unread=tuple(
             Unread(object=ObjectHint(staged=skipped[1]), reason=f"polaris: {skipped[2]}")
             for _, skipped in messages
@@ -186,8 +186,16 @@ def parse(outcome: Outcome) -> Parsed:
     )
 
 
-def _evidence(result: _Object) -> Iterator[Evidence]:
-    hint = _hint(result)
+def _judged(audit: _Audit) -> Iterator[tuple[ObjectHint, tuple[Evidence, ...]]]:
+    """Each object that it read, and what it said of it."""
+    decoder = msgspec.json.Decoder(_Object)
+    for raw in audit.Results or ():
+        result = decoder.decode(raw)
+        hint = ObjectHint(kind=result.Kind, namespace=result.Namespace, name=result.Name)
+        yield hint, tuple(_evidence(result, hint))
+
+
+def _evidence(result: _Object, hint: ObjectHint) -> Iterator[Evidence]:
     levels: list[tuple[str | None, Mapping[str, _Check]]] = [(None, result.Results or {})]
     if result.PodResult is not None:
         levels.append((None, result.PodResult.Results))
@@ -205,10 +213,6 @@ def _evidence(result: _Object) -> Iterator[Evidence]:
                     object=hint,
                     container=container,
                 )
-
-
-def _hint(result: _Object) -> ObjectHint:
-    return ObjectHint(kind=result.Kind, namespace=result.Namespace, name=result.Name)
 
 
 def _logged(stderr: str, root: str) -> list[str]:

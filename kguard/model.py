@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from functools import lru_cache
@@ -177,6 +177,15 @@ class Trace(Protocol):
         is `exact` where the field itself stands at that line, `object` for () where the object does; `file` or `template` without a
         line where that is all that is known."""
 
+    def removed_by(self, path: FieldPath, seen: Mapping[str, Any]) -> Location | None:
+        """What took a field away on the way to this object, set it otherwise, or added it: a patch, a kustomization's entry. `seen`:
+        the object through which `path` runs, as another bundle has it. None where nothing did, or it cannot be told."""
+
+    @property
+    def source(self) -> Hashable:
+        """What the object was made of: equal in every bundle that renders the same document of a base, or the same object of a
+        template."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KubeObject:
@@ -266,6 +275,8 @@ class Bundle:
     id: str
     kind: BundleKind
     path: str
+    name: str = ""
+    """What people call it: `prod`; "" for a plain one."""
     state: BundleState
     objects: tuple[KubeObject, ...] = ()
     reason: str | None = None
@@ -278,6 +289,9 @@ class Inventory:
     sources: tuple[str, ...]
     bundles: tuple[Bundle, ...]
     files: tuple[InputFile, ...]
+    """Every file that is one of a chart or a kustomization, or has the name of a manifest, and every folder left out."""
+    others: tuple[str, ...] = ()
+    """Paths of all other files."""
     problems: tuple[InputProblem, ...]
 
     @property
@@ -558,6 +572,28 @@ class Excerpt:
     line: int
     """Number of the first line."""
     lines: tuple[str, ...]
+    at: int | None = None
+    """Number of the line that the finding is about."""
+    rendered: bool = False
+    """The lines are those of the rendered object, not of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A further seat of a fault: the same source rendered in another bundle."""
+
+    bundle: str
+    object: ObjectRef
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """A bundle that renders the same source without the fault."""
+
+    bundle: str
+    by: Location | None
+    """Where that bundle says otherwise (the patch that cures it); None where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -576,7 +612,10 @@ class Finding:
     container: str | None
     discriminator: str | None
     location: Location
-    places: tuple[Location, ...]
+    places: tuple[Place, ...]
+    """The same fault of the same source in other bundles."""
+    absent: tuple[Absence, ...] = ()
+    """Bundles that render the same source without it; empty for a fault that all of them have."""
     tools: tuple[str, ...]
     evidence: tuple[Statement, ...]
     related: tuple[str, ...]
@@ -585,6 +624,22 @@ class Finding:
     fix: Fix | None
     references: tuple[Reference, ...]
     excerpt: Excerpt | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineIgnore:
+    """An annotation by which a tool is told to be silent about an object."""
+
+    path: str
+    line: int | None
+    bundle: str
+    object: ObjectRef
+    tool: str
+    rule: str | None
+    """None: every rule of the tool."""
+    annotation: str
+    value: str
+    """Where people write the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -606,6 +661,7 @@ class BundleSummary:
     id: str
     kind: BundleKind
     path: str
+    name: str = ""
     objects: int
     state: BundleState
     reason: str | None
@@ -618,6 +674,8 @@ class Inputs:
     sources: tuple[str, ...]
     bundles: tuple[BundleSummary, ...]
     files: tuple[InputFile, ...]
+    others: int = 0
+    """Files that are neither YAML nor JSON, and belong to no chart or kustomization."""
     problems: tuple[InputProblem, ...]
 
 
@@ -635,7 +693,10 @@ class Report:
     severity_rule: str
     fail_on: str
     allow_incomplete: tuple[str, ...]
+    config_path: str | None = None
+    """The kguard.yaml that was read."""
     gate: Gate
     tools: tuple[ToolRun, ...]
     inputs: Inputs
     findings: tuple[Finding, ...]
+    ignores: tuple[InlineIgnore, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -12,15 +12,30 @@ from kguard import __version__
 from kguard.errors import NothingToScan
 from kguard.findings.catalogue import load_catalogue
 from kguard.findings.gate import judge
-from kguard.findings.locate import locate
-from kguard.findings.merge import merge
-from kguard.inputs.discover import discover
+from kguard.findings.ignores import inline_ignores
+from kguard.findings.locate import locate_by_object
+from kguard.findings.merge import merge_by_object
+from kguard.inputs.discover import Discovery, discover
 from kguard.inputs.objects import index
 from kguard.inputs.stage import workspace, write_part
-from kguard.model import BundleSummary, Inputs, Inventory, Located, Report, ToolRun
+from kguard.model import (
+    BundleSummary,
+    Evidence,
+    FileState,
+    Finding,
+    Inputs,
+    Inventory,
+    Located,
+    Report,
+    StagePart,
+    ToolRun,
+)
+from kguard.rendering import RENDERERS, render_all
 from kguard.running.contract import load_adapters
-from kguard.running.tools import ToolProgress, ToolResult, run_tools
-from kguard.settings import Settings
+from kguard.running.tools import ToolProgress, ToolResult, run_tools, tool_facts
+from kguard.settings import InputSettings, Settings
+
+__all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "scan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +44,8 @@ class Gathered:
 
     inventory: Inventory
     tools: tuple[ToolRun, ...]
-    located: Iterator[Located]
-    """All evidence, once: a large run has hundreds of thousands of pieces, and none is kept longer than it is needed."""
+    evidence: Iterator[Sequence[Located]]
+    """All of it, object by object, once: a large run has hundreds of thousands of pieces, and none is kept longer than needed."""
 
 
 def scan(
@@ -47,7 +62,9 @@ def scan(
     """
     started, clock = datetime.now(UTC), time.monotonic()
     gathered = gather(sources, settings, stdin=stdin, progress=progress)
-    findings = merge(gathered.located, gathered.inventory.objects, load_catalogue(), index)
+    findings = _proven(
+        merge_by_object(gathered.evidence, gathered.inventory.objects, load_catalogue(), index), gathered.tools
+    )
     return Report(
         version=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -58,11 +75,21 @@ def scan(
         severity_rule=settings.severity_rule,
         fail_on=settings.fail_on or "never",
         allow_incomplete=tuple(sorted(settings.allow_incomplete)),
+        config_path=settings.config_path,
         gate=judge(findings, gathered.tools, gathered.inventory, settings),
         tools=gathered.tools,
         inputs=_inputs(gathered.inventory),
         findings=findings,
+        ignores=inline_ignores(
+            gathered.inventory.objects, {name: facts.ignores for name, facts in tool_facts().items()}, index
+        ),
     )
+
+
+def _proven(findings: Iterable[Finding], tools: Iterable[ToolRun]) -> tuple[Finding, ...]:
+    """A bundle is said to do without a fault only where every tool that found the fault looked at everything."""
+    complete = {tool.name for tool in tools if tool.state.complete}
+    return tuple(finding if complete.issuperset(finding.tools) else replace(finding, absent=()) for finding in findings)
 
 
 def gather(
@@ -72,24 +99,41 @@ def gather(
     stdin: BinaryIO | None = None,
     progress: Callable[[ToolProgress], None] = lambda _: None,
 ) -> Gathered:
-    """Discover and split the inputs, stage them, run the tools, and find the place of everything they said."""
-    inventory = discover(sources, stdin=stdin)
-    if not (inventory.objects or inventory.problems or any(bundle.reason for bundle in inventory.bundles)):
-        raise NothingToScan(
-            f"no Kubernetes object in {', '.join(inventory.sources)}: {len(inventory.files)} YAML or JSON files were looked at."
-            " Name a folder or file with manifests."
-        )
+    """Discover the inputs, render what has to be, stage the objects, run the tools, and find the place of everything they said."""
+    discovery = discover(sources, settings.inputs, stdin=stdin)
     with workspace() as folder:
-        results = run_tools(load_adapters(), inventory.bundles, settings, write_part, folder, progress)
-    tools = tuple(result.run for result in results)
-    return Gathered(inventory=inventory, tools=tools, located=_located(inventory, results))
-
-
-def _located(inventory: Inventory, results: Iterable[ToolResult]) -> Iterator[Located]:
+        inventory = discovery.with_rendered(render_all(discovery.renders, settings, folder))
+        _something_to_scan(inventory)
+        results = list(run_tools(load_adapters(), inventory.bundles, settings, write_part, folder, progress))
     objects = {bundle.id: {obj.staged: obj for obj in bundle.objects} for bundle in inventory.bundles}
-    for result in results:
-        for part, parsed in result.parsed:
-            yield from locate(part, parsed.evidence, objects[part.bundle], index)
+    return Gathered(
+        inventory=inventory,
+        tools=tuple(result.run for result in results),
+        evidence=locate_by_object(_said(results), objects, index),
+    )
+
+
+def find_inputs(sources: Sequence[str], settings: InputSettings, *, stdin: BinaryIO | None = None) -> Discovery:
+    """What a scan would look at, without running anything."""
+    return discover(sources, settings, stdin=stdin)
+
+
+def _something_to_scan(inventory: Inventory) -> None:
+    if inventory.objects or inventory.problems or any(bundle.reason for bundle in inventory.bundles):
+        return
+    left_out = sum(1 for file in inventory.files if file.state is FileState.IGNORED)
+    hint = f" {left_out} files and folders were left out: kguard inputs lists them." if left_out else ""
+    raise NothingToScan(
+        f"no Kubernetes object in {', '.join(inventory.sources)}: {len(inventory.files)} YAML or JSON files were looked at.{hint}"
+        " Name a folder or file with manifests."
+    )
+
+
+def _said(results: list[ToolResult]) -> Iterator[tuple[StagePart, Sequence[Evidence]]]:
+    """What the tools said, taken out of their results, so that it is in memory once."""
+    while results:
+        for part, parsed in results.pop().parsed:
+            yield part, parsed.evidence
 
 
 def _inputs(inventory: Inventory) -> Inputs:
@@ -100,6 +144,7 @@ def _inputs(inventory: Inventory) -> Inputs:
                 id=bundle.id,
                 kind=bundle.kind,
                 path=bundle.path,
+                name=bundle.name,
                 objects=len(bundle.objects),
                 state=bundle.state,
                 reason=bundle.reason,
@@ -107,5 +152,6 @@ def _inputs(inventory: Inventory) -> Inputs:
             for bundle in inventory.bundles
         ),
         files=inventory.files,
+        others=len(inventory.others),
         problems=inventory.problems,
     )

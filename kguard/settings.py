@@ -22,6 +22,59 @@ class Profile(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exclude:
+    """A gitignore pattern that the user gave."""
+
+    pattern: str
+    folder: Path | None
+    """What it is relative to; None: the working directory, or the walk's root where that lies outside."""
+    source: str
+    """Who says so: `--exclude`, `kguard.yaml`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartSettings:
+    """One release of a chart: a values set; a chart may have several, each a bundle of its own."""
+
+    path: Path
+    """Absolute; a chart's folder or archive."""
+    name: str | None = None
+    """Of the values set; None: the last values file's, else the chart's."""
+    release: str | None = None
+    namespace: str | None = None
+    values: tuple[Path, ...] = ()
+    """Absolute, in order."""
+    set_values: tuple[tuple[str, str], ...] = ()
+    """Single values, as `--set` takes them."""
+    set_strings: tuple[tuple[str, str], ...] = ()
+    """Those that are text, whatever they look like."""
+    api_versions: tuple[str, ...] = ()
+    kube_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KustomizationSettings:
+    path: Path
+    """Absolute; a folder."""
+    namespace: str | None = None
+    allow_remote: frozenset[str] = frozenset()
+    """Bases on the network that may be fetched, by their beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """What is looked at below the sources, and how it is rendered."""
+
+    exclude: tuple[Exclude, ...] = ()
+    hidden: bool = False
+    """Whether hidden and git-ignored files are looked at."""
+    namespace: str | None = None
+    """Of every chart and kustomization that names none."""
+    charts: tuple[ChartSettings, ...] = ()
+    kustomizations: tuple[KustomizationSettings, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one scan."""
 
@@ -43,3 +96,6 @@ class Settings:
     timeout: float = 300.0
     """Seconds that one process may take."""
     severity_rule: str = "catalogue"
+    inputs: InputSettings = InputSettings()
+    config_path: str | None = None
+    """The kguard.yaml that was read, as reports show it."""

@@ -42,7 +42,8 @@
     if (state.status === "gate" && !f.gated) return false;
     if (state.status === "outside" && f.gated) return false;
     if (state.status === "one tool" && f.tools.length !== 1) return false;
-    for (const key of ["kind", "control", "namespace", "bundle"]) if (state[key] && f[key] !== state[key]) return false;
+    for (const key of ["kind", "control", "namespace"]) if (state[key] && f[key] !== state[key]) return false;
+    if (state.bundle && !f.bundles.includes(state.bundle)) return false;
     return state.text.split(/\s+/).every((word) => f.hay.includes(word));
   }
 
@@ -74,7 +75,8 @@
         f.gated ? "" : make("small", {}, " outside the gate")),
       make("td", {}, `${f.kind} ${f.namespace ? `${f.namespace}/` : ""}${f.name}`,
         f.container ? make("span", { class: "what" }, ` / ${f.container}`) : ""),
-      make("td", {}, place, f.precision === "exact" ? "" : make("small", {}, ` ~${f.precision}`)),
+      make("td", {}, place, f.precision === "exact" ? "" : make("small", {}, ` ~${f.precision}`),
+        f.also.length ? make("small", {}, ` +${f.also.length}`) : ""),
       make("td", {}, ...f.tools.map((tool) => make("span", { class: "mark", title: tool }, initials(tool)))));
     element.addEventListener("click", (event) => {
       if (!event.target.closest("a") && !window.getSelection().toString()) toggle(f, element, button);
@@ -93,6 +95,7 @@
     return make("tr", { class: "detail" }, make("td", { colspan: "5" },
       make("h3", {}, "What the tools say"),
       make("ul", { class: "said" }, ...f.said.map(said)),
+      ...seats(f),
       ...excerpt(f),
       ...(f.remediation ? [make("h3", {}, "What to do"), make("p", {}, f.remediation)] : []),
       ...(f.fix ? [make("h3", {}, "Field"), make("code", {}, f.fix)] : []),
@@ -109,14 +112,25 @@
       make("small", {}, [s.object ? `on ${s.object}` : "", s.why].filter(Boolean).join("; ")));
   }
 
+  // the same source in other bundles, and the values that a template reads
+  function seats(f) {
+    const lines = [
+      ...f.also.map((place) => `also in ${place.bundle}: ${place.object}, ${place.where}`),
+      ...f.absent.map((item) => (item.by ? `cured in ${item.bundle} by ${item.by}` : `not in ${item.bundle}`)),
+      ...(f.values.length ? [`the template reads ${f.values.map((value) => `.Values.${value}`).join(", ")}`] : []),
+    ];
+    return lines.length ? [make("h3", {}, "Where it comes from"), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : [];
+  }
+
   function excerpt(f) {
     if (!f.excerpt) return [];
+    const length = f.precision === "exact" && !f.excerpt.rendered ? f.end - f.line : 0;
     const lines = f.excerpt.lines.map((line, index) => {
       const number = f.excerpt.line + index;
-      const fault = number >= f.line && number <= (f.precision === "exact" ? f.end : f.line);
+      const fault = number >= f.excerpt.at && number <= f.excerpt.at + length;
       return make("span", fault ? { class: "fault" } : {}, make("i", {}, String(number)), line);
     });
-    return [make("h3", {}, where(f)), make("pre", { class: "excerpt" }, ...lines)];
+    return [make("h3", {}, f.excerpt.rendered ? `${f.kind} ${f.name}, as rendered` : where(f)), make("pre", { class: "excerpt" }, ...lines)];
   }
 
   function references(f) {
@@ -148,7 +162,7 @@
 
   function tally(key) {
     const counts = new Map();
-    for (const f of all) counts.set(f[key], (counts.get(f[key]) || 0) + 1);
+    for (const f of all) for (const value of key === "bundle" ? new Set(f.bundles) : [f[key]]) counts.set(value, (counts.get(value) || 0) + 1);
     return counts;
   }
 

@@ -42,7 +42,7 @@ class Cost:
 def grow(source: Path, target: Path, wanted: int) -> int:
     """Write copies of a folder's objects until there are `wanted` of them; each round has names and namespaces of its own, so
     that the copies are as many objects as they look like."""
-    objects = [obj for obj in discover((str(source),)).objects if obj.ref.name]
+    objects = [obj for obj in discover((str(source),)).inventory.objects if obj.ref.name]
     made = 0
     while made < wanted:
         batch = [_renamed(obj, f"-{made:05}") for obj in objects[: wanted - made]]
@@ -105,11 +105,12 @@ def run_own(folder: str, report: str) -> None:
     """In a process of its own: scan, then print own CPU seconds, the children's, and own peak memory in bytes."""
     from kguard.cli.scan import Request, command
 
-    words: dict[str, None] = dict.fromkeys(("tools", "frameworks", "allow_incomplete", "jobs"))
+    words: dict[str, None] = dict.fromkeys(("tools", "frameworks", "allow_incomplete", "jobs", "config"))
     rules = tuple(os.environ.get("KGUARD_RULES", "").split())
-    flags = {"formats": (), "rules": rules, "tool_path": (), "every_row": False, "quiet": True, "verbose": False}
+    lists = {"formats": (), "rules": rules, "tool_path": (), "exclude": ()}
+    flags = {"hidden": False, "every_row": False, "verbose": False, "quiet": True}
     request = {"paths": (folder,), "outputs": (report,), "profile": "default", "fail_on": "never", "timeout": 3600.0}
-    command(Request(**words, **flags, **request))  # type: ignore[arg-type]
+    command(Request(**words, **lists, **flags, **request))  # type: ignore[arg-type]
     used, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     # ru_maxrss of a fresh interpreter starts at its parent's size: VmHWM is this process's own
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from kguard import scan
@@ -55,7 +56,7 @@ class Case:
 
 def gather(folder: Path, settings: Settings, prefix: str = "") -> list[Case]:
     files = sorted(path for path in folder.glob("*.yaml") if path.stem.startswith(prefix))
-    objects = {path.stem: discover((str(path),)).objects for path in files}
+    objects = {path.stem: discover((str(path),)).inventory.objects for path in files}
     evidence: dict[str, list[Located]] = defaultdict(list)
     for adapter in load_adapters():
         program = find_program(adapter.name, settings)
@@ -222,7 +223,7 @@ def real_world(settings: Settings) -> Iterator[Case]:
     for name in CORPORA:
         if (here / name).is_dir():
             found = scan.gather([str(here / name)], settings)
-            yield Case(name, found.inventory.objects, tuple(found.located))
+            yield Case(name, found.inventory.objects, tuple(chain.from_iterable(found.evidence)))
         else:
             print(f"{name} is not here (KGUARD_CORPORA names the folder of real-world manifests): left out")
 

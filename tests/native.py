@@ -24,7 +24,7 @@ from kguard.model import Command, KubeObject, Outcome, StagedFile, StagePart
 from kguard.running import process
 from kguard.running.contract import Adapter
 from kguard.running.tools import find_program
-from kguard.settings import Profile, Settings
+from kguard.settings import InputSettings, Profile, Settings
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RECORDINGS = FIXTURES / "native"
@@ -66,7 +66,7 @@ def adapter(name: str) -> Adapter:
 @lru_cache(maxsize=len(STAGES))
 def staged(stage: str) -> Staged:
     """The objects of a folder of fixtures/, as they stand in the neutral folder."""
-    objects = discover((str(FIXTURES / stage),)).objects
+    objects = discover((str(FIXTURES / stage),), InputSettings(hidden=True)).inventory.objects
     files = tuple(StagedFile(path=obj.staged, ref=obj.ref) for obj in objects)
     return Staged(objects=objects, part=StagePart(id=stage, bundle=objects[0].bundle, root=STAGE / stage, files=files))
 

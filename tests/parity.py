@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Folder:
 def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
     """Scan a folder with kguard, then with each tool by hand."""
     gathered = gather((str(root),), settings)
-    located = list(gathered.located)
+    located = list(chain.from_iterable(gathered.evidence))
     folder = Folder(root, gathered.inventory.objects)
     with tempfile.TemporaryDirectory(prefix="parity-") as name:
         plain = Path(name) / "plain"

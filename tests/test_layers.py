@@ -45,9 +45,13 @@ def allowed(module: str) -> tuple[str, ...]:
     if parts[1] in ROOMS:
         return (*core, f"kguard.{parts[1]}")
     if parts[1] == "cli":
-        return (*core, "kguard.cli", "kguard.scan", "kguard.running", "kguard.reports")
+        return (*core, "kguard.cli", "kguard.config", "kguard.scan", "kguard.running", "kguard.reports")
     if parts[1] == "scan.py":
-        return (*core, *(f"kguard.{room}" for room in ROOMS if room != "reports"))
+        return (*core, "kguard.rendering", *(f"kguard.{room}" for room in ROOMS if room != "reports"))
+    if parts[1] == "rendering.py":
+        return (*core, "kguard.inputs", "kguard.running")
+    if parts[1] == "config.py":
+        return (*core, "kguard.inputs")
     if parts[1] == "__main__.py":
         return ("kguard.cli",)
     return core

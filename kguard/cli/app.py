@@ -35,6 +35,15 @@ def root(
     """One command in place of four Kubernetes linters: kube-linter, trivy, kubescape and polaris, merged into one report."""
 
 
+_EXCLUDE = typer.Option(
+    "--exclude", metavar="GLOB", envvar="KGUARD_EXCLUDE", help="Leave files and folders out (gitignore syntax); repeat."
+)
+_HIDDEN = typer.Option("--hidden", envvar="KGUARD_HIDDEN", help="Look at hidden and git-ignored files, too.")
+_CONFIG = typer.Option(
+    "--config", metavar="FILE", envvar="KGUARD_CONFIG", help="The kguard.yaml to use. [default: found upwards]"
+)
+
+
 @app.command("scan")
 def scan_command(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders to scan; - reads stdin.")],
@@ -97,6 +106,9 @@ def scan_command(
         float,
         typer.Option(min=1, envvar="KGUARD_TIMEOUT", metavar="SECONDS", help="How long one tool process may take."),
     ] = 300,
+    exclude: Annotated[list[str] | None, _EXCLUDE] = None,
+    hidden: Annotated[bool, _HIDDEN] = False,
+    config: Annotated[str | None, _CONFIG] = None,
     every_row: Annotated[
         bool, typer.Option("--all", help="All findings in the terminal table, not the first 12.")
     ] = False,
@@ -121,11 +133,37 @@ def scan_command(
         tool_path=tuple(tool_path or ()),
         jobs=jobs,
         timeout=timeout,
+        exclude=tuple(exclude or ()),
+        hidden=hidden,
+        config=config,
         every_row=every_row,
         quiet=quiet,
         verbose=verbose,
     )
     raise typer.Exit(guarded(lambda: scan.command(request)))
+
+
+@app.command("inputs")
+def inputs_command(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders; - reads stdin.")],
+    exclude: Annotated[list[str] | None, _EXCLUDE] = None,
+    hidden: Annotated[bool, _HIDDEN] = False,
+    config: Annotated[str | None, _CONFIG] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list files that are no YAML or JSON.")] = False,
+) -> None:
+    """Print what would be scanned as what, and why not the rest, without running any tool."""
+    from kguard.cli import inputs
+
+    request = inputs.Request(
+        paths=tuple(paths),
+        exclude=tuple(exclude or ()),
+        hidden=hidden,
+        config=config,
+        as_json=as_json,
+        verbose=verbose,
+    )
+    raise typer.Exit(guarded(lambda: inputs.command(request)))
 
 
 @app.command("report")
@@ -154,7 +192,7 @@ def report_command(
 
 @app.command("schema")
 def schema_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="report")] = "report",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="report or config")] = "report",
 ) -> None:
     """Print the JSON Schema of a public format."""
     from kguard.cli import schema

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
+from kguard import config
 from kguard.errors import UsageError
 from kguard.model import Severity
+from kguard.settings import Exclude, InputSettings
 
 
 def words(text: str | None) -> tuple[str, ...]:
@@ -66,3 +69,12 @@ def named_paths(flag: str, pairs: Sequence[str], known: Sequence[str], *, folder
         if not (found[name].is_dir() if folder else found[name].is_file()):
             raise UsageError(f"{flag} {pair}: there is no such {'folder' if folder else 'file'}.")
     return MappingProxyType(found)
+
+
+def inputs(config_file: str | None, exclude: Sequence[str], *, hidden: bool) -> tuple[InputSettings, str | None]:
+    """What is looked at: kguard.yaml, the one named or the one found, and the flags on top of it; and the path of that file."""
+    path = Path(config_file) if config_file else config.find()
+    settings = config.input_settings(config.load(path), path) if path else InputSettings()
+    given = tuple(Exclude(pattern=pattern, folder=None, source="--exclude") for pattern in exclude)
+    settings = replace(settings, exclude=settings.exclude + given, hidden=settings.hidden or hidden)
+    return settings, path.as_posix() if path else None

@@ -13,7 +13,7 @@ from kguard.errors import ExitCode
 from kguard.model import Report
 from kguard.reports import notices, render
 from kguard.running.contract import load_adapters
-from kguard.scan import scan
+from kguard.scan import RENDERERS, scan
 from kguard.settings import DEFAULT_FRAMEWORKS, Profile, Settings
 
 
@@ -33,6 +33,9 @@ class Request:
     tool_path: tuple[str, ...]
     jobs: int | None
     timeout: float
+    exclude: tuple[str, ...]
+    hidden: bool
+    config: str | None
     every_row: bool
     quiet: bool
     verbose: bool
@@ -60,16 +63,19 @@ def command(request: Request) -> ExitCode:
 def settings_of(request: Request) -> Settings:
     """The settings that the flags ask for. Raises UsageError for the first value that is not known."""
     known = tuple(adapter.name for adapter in load_adapters())
+    inputs, config_path = options.inputs(request.config, request.exclude, hidden=request.hidden)
     return Settings(
         tools=options.tools(request.tools, known),
         profile=Profile(options.choice("--profile", request.profile, [profile.value for profile in Profile])),
         frameworks=options.words(request.frameworks) or DEFAULT_FRAMEWORKS,
         fail_on=options.severity_bar(request.fail_on),
         allow_incomplete=options.allow_incomplete(request.allow_incomplete, known),
-        tool_paths=options.named_paths("--tool-path", request.tool_path, known, folder=False),
+        tool_paths=options.named_paths("--tool-path", request.tool_path, (*known, *RENDERERS), folder=False),
         rules=options.named_paths("--rules", request.rules, known, folder=True),
         jobs=request.jobs or os.cpu_count() or 1,
         timeout=request.timeout,
+        inputs=inputs,
+        config_path=config_path,
     )
 
 

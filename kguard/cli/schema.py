@@ -8,7 +8,7 @@ from importlib.resources import files
 from kguard.cli.options import choice
 from kguard.errors import ExitCode
 
-SCHEMAS = {"report": "report-v1.json"}
+SCHEMAS = {"config": "config.json", "report": "report-v1.json"}
 
 
 def command(name: str) -> ExitCode:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from kguard.model import KubeObject, ObjectRef
 
@@ -21,7 +21,24 @@ def fingerprint(
     return f"{own}-{hashlib.sha256(origin_path.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
 
 
-def colliding(objects: Iterable[KubeObject]) -> frozenset[tuple[str, str, str, str]]:
-    """Identities that more than one object of the run has."""
-    counts = Counter(obj.ref.identity for obj in objects)
-    return frozenset(identity for identity, count in counts.items() if count > 1)
+class Identities:
+    """By which object's identity each finding is known, and which identities more than one object has."""
+
+    def __init__(self, objects: Iterable[KubeObject]) -> None:
+        self._first: dict[Hashable, KubeObject] = {}
+        for obj in sorted((obj for obj in objects if obj.trace is not None), key=lambda obj: obj.key):
+            assert obj.trace is not None  # noqa: S101 - for the type checker
+            self._first.setdefault(obj.trace.source, obj)
+        counts = Counter(obj.ref.identity for obj in {self.object(obj).key: obj for obj in objects}.values())
+        self._shared = frozenset(identity for identity, count in counts.items() if count > 1)
+
+    def object(self, obj: KubeObject) -> KubeObject:
+        """The object itself; of several that were rendered from one source, the first, whichever of them has a fault."""
+        return obj if obj.trace is None else self._first.get(obj.trace.source, obj)
+
+    def fingerprint(self, control: str, obj: KubeObject, container: str | None, discriminator: str | None) -> str:
+        known = self.object(obj)
+        shared = known.ref.identity in self._shared
+        return fingerprint(
+            control, known.ref, container, discriminator, origin_path=known.origin.path if shared else None
+        )

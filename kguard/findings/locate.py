@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import takewhile
 
@@ -25,6 +27,30 @@ Index = Callable[[KubeObject], ObjectIndex]
 
 class Unplaceable(Exception):
     """Evidence about an object that was not staged for its tool: a bug in the adapter or a change in the tool."""
+
+
+def locate_by_object(
+    said: Iterable[tuple[StagePart, Sequence[Evidence]]],
+    objects: Mapping[str, Mapping[str, KubeObject]],
+    index: Index,
+) -> Iterator[tuple[Located, ...]]:
+    """Resolve what all tools said about all parts, one object after another; what was resolved is not held any longer.
+    `objects`: by bundle and staged path.
+
+    Raises Unplaceable as `locate` does.
+    """
+    waiting: defaultdict[tuple[str, str], list[tuple[StagePart, list[Evidence]]]] = defaultdict(list)
+    for part, evidence in said:
+        own: defaultdict[str, list[Evidence]] = defaultdict(list)
+        for item in evidence:
+            file = part.find(item.object)
+            own[file.path if file else ""].append(item)
+        for path, found in own.items():
+            waiting[part.bundle, path].append((part, found))
+    for key in sorted(waiting):
+        yield tuple(
+            item for part, found in waiting.pop(key) for item in locate(part, found, objects[part.bundle], index)
+        )
 
 
 def locate(
@@ -104,20 +130,31 @@ def location_of(obj: KubeObject, path: FieldPath | None, container: Container | 
     Kept for a while: what several tools say of a place shares its location."""
     spans = index(obj).spans
     if path is not None and path and path in spans:
-        return _location(obj, spans[path], Precision.EXACT)
+        return _location(obj, path, Precision.EXACT, index)
     parent = path or ()
     while parent and parent not in spans:
         parent = parent[:-1]
     if container is not None and parent[: len(container.path)] != container.path:
         parent = container.path
     if container is not None or _in_container(parent, index(obj)):
-        return _location(obj, spans.get(parent, obj.origin.span), Precision.CONTAINER)
-    return _location(obj, spans[parent] if parent else obj.origin.span, Precision.OBJECT)
+        return _location(obj, parent, Precision.CONTAINER, index)
+    return _location(obj, parent, Precision.OBJECT, index)
 
 
 def _in_container(path: FieldPath, index: ObjectIndex) -> bool:
     return any(path[: len(item.path)] == item.path for item in index.containers)
 
 
-def _location(obj: KubeObject, span: Span, precision: Precision) -> Location:
+def _location(obj: KubeObject, path: FieldPath, precision: Precision, index: Index) -> Location:
+    """The place of what stands at `path`; of a rendered object, where that comes from."""
+    traced = index(obj).locations
+    if traced is not None:
+        return _lowered(traced[path], precision)
+    span = index(obj).spans.get(path, obj.origin.span) if path else obj.origin.span
     return Location(path=obj.origin.path, line=span.line, end_line=span.end_line, precision=precision)
+
+
+def _lowered(location: Location, precision: Precision) -> Location:
+    """A traced place is as precise as what is asked for: the line of a parent is the container's or the object's."""
+    lined = location.precision in (Precision.EXACT, Precision.CONTAINER, Precision.OBJECT)
+    return replace(location, precision=precision) if lined else location

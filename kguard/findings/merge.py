@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from kguard.findings.catalogue import Catalogue, Control, references
 from kguard.findings.excerpt import excerpt_of
-from kguard.findings.fingerprint import colliding, fingerprint
+from kguard.findings.fingerprint import Identities
+from kguard.findings.folding import Made, fold, statement_order
 from kguard.findings.locate import location_of
 from kguard.findings.mask import masked
 from kguard.findings.places import places
-from kguard.findings.routing import Key, Router, Support
+from kguard.findings.routing import ANCHOR_KINDS, Key, Router, Support
 from kguard.findings.severity import severity_of
 from kguard.findings.surroundings import Surroundings
 from kguard.model import (
@@ -33,21 +34,45 @@ def merge(
     located: Iterable[Located], objects: Sequence[KubeObject], catalogue: Catalogue, index: Index
 ) -> tuple[Finding, ...]:
     """All evidence in findings, in the order of the reports. The order of the evidence does not matter."""
+    return merge_by_object([tuple(located)], objects, catalogue, index)
+
+
+def merge_by_object(
+    batches: Iterable[Sequence[Located]], objects: Sequence[KubeObject], catalogue: Catalogue, index: Index
+) -> tuple[Finding, ...]:
+    """The same for evidence that comes in batches, that about one object in one batch: a large run has hundreds of thousands of
+    pieces, and those of a batch are dropped as soon as its findings are made."""
     around = Surroundings(objects, index)
-    groups = _grouped(located, Router(catalogue, around, index))
-    maker = _Maker(catalogue, around, index, colliding(objects))
-    overlaps = _overlaps(groups, catalogue, maker)
-    # a group is dropped as soon as its finding is made: a large run has hundreds of thousands
-    made = [maker.finding(groups.pop(key), overlaps[key]) for key in sorted(groups)]
-    return tuple(sorted(made, key=_report_order))
+    maker = _Maker(catalogue, around, index, Identities(objects))
+    made = _made(batches, Router(catalogue, around, index), maker, catalogue)
+    return tuple(sorted(fold(made, objects, index), key=_report_order))
 
 
-def _grouped(located: Iterable[Located], router: Router) -> dict[Key, list[Support]]:
+def _made(batches: Iterable[Sequence[Located]], router: Router, maker: _Maker, catalogue: Catalogue) -> Iterator[Made]:
+    anchored: dict[Key, list[Support]] = defaultdict(list)
+    for batch in batches:
+        groups = _grouped(batch, router)
+        # evidence about other objects may lead to these too: they wait for all of it
+        for key in [key for key, supports in groups.items() if supports[0].object.ref.kind in ANCHOR_KINDS]:
+            anchored[key] += groups.pop(key)
+        yield from _of_groups(groups, maker, catalogue)
+    for supports in anchored.values():
+        supports.sort(key=lambda support: _evidence_order(support.evidence))
+    yield from _of_groups(anchored, maker, catalogue)
+
+
+def _grouped(batch: Iterable[Located], router: Router) -> dict[Key, list[Support]]:
     groups: dict[Key, list[Support]] = defaultdict(list)
-    for item in sorted(located, key=_evidence_order):
+    for item in sorted(batch, key=_evidence_order):
         for support in router.supports(item):
             groups[support.key].append(support)
     return groups
+
+
+def _of_groups(groups: Mapping[Key, Sequence[Support]], maker: _Maker, catalogue: Catalogue) -> Iterator[Made]:
+    overlaps = _overlaps(groups, catalogue, maker)
+    for key in sorted(groups):
+        yield maker.made(groups[key], overlaps[key])
 
 
 def _evidence_order(item: Located) -> tuple[object, ...]:
@@ -85,26 +110,24 @@ def _report_order(finding: Finding) -> tuple[object, ...]:
 class _Maker:
     """Turns the supports of one fault into its finding."""
 
-    def __init__(
-        self, catalogue: Catalogue, around: Surroundings, index: Index, doubled: frozenset[tuple[str, str, str, str]]
-    ) -> None:
-        self._catalogue, self._around, self._index, self._doubled = catalogue, around, index, doubled
+    def __init__(self, catalogue: Catalogue, around: Surroundings, index: Index, identities: Identities) -> None:
+        self._catalogue, self._around, self._index, self._identities = catalogue, around, index, identities
 
     def fingerprint(self, first: Support) -> str:
-        ref, origin = first.object.ref, first.object.origin
-        return fingerprint(
-            first.control,
-            ref,
-            first.container.name if first.container else None,
-            first.discriminator,
-            origin_path=origin.path if ref.identity in self._doubled else None,
+        container = first.container.name if first.container else None
+        return self._identities.fingerprint(first.control, first.object, container, first.discriminator)
+
+    def made(self, supports: Sequence[Support], overlap: _Overlap) -> Made:
+        first = supports[0]
+        path = self._path(first, self._catalogue.controls.get(first.control))
+        return Made(
+            finding=self._finding(supports, overlap, path), object=first.object, container=first.container, path=path
         )
 
-    def finding(self, supports: Sequence[Support], overlap: _Overlap) -> Finding:
+    def _finding(self, supports: Sequence[Support], overlap: _Overlap, path: FieldPath | None) -> Finding:
         first = supports[0]
         obj, container = first.object, first.container
         control = self._catalogue.controls.get(first.control)
-        path = self._path(first, control)
         location = location_of(obj, path, container, self._index)
         believed = any(support.believed for support in supports)
         return Finding(
@@ -126,7 +149,7 @@ class _Maker:
             remediation=control.remediation if control else "",
             fix=Fix(path=field_text(path), value=None) if path else None,
             references=references(control) if control else (),
-            excerpt=excerpt_of(obj, location, self._index),
+            excerpt=excerpt_of(obj, location, path or (container.path if container else ()), self._index),
         )
 
     def _path(self, support: Support, control: Control | None) -> FieldPath | None:
@@ -145,11 +168,7 @@ class _Maker:
 
     def _statements(self, supports: Sequence[Support]) -> tuple[Statement, ...]:
         statements = {self._statement(support): None for support in supports}
-        return tuple(
-            sorted(
-                statements, key=lambda s: (s.tool, s.rule, s.message, s.container or "", str(s.location), s.why_merged)
-            )
-        )
+        return tuple(sorted(statements, key=statement_order))
 
     def _statement(self, support: Support) -> Statement:
         item, evidence = support.evidence, support.evidence.evidence

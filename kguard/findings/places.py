@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from kguard.findings.catalogue import Control, PlaceSpec
-from kguard.findings.predicates import PREDICATES, Spot, capability_name
+from kguard.findings.predicates import PREDICATES, Spot, capability_name, secrets_assigned
 from kguard.findings.surroundings import Surroundings, mapping
 from kguard.model import Container, FieldPath, KubeObject, ObjectIndex
 
 _STEP = re.compile(r'([^.\[\]"]+)|\[(\*)\]|\["([^"]+)"\]')
-_EVERY_ITEM, _EVERY_KEY = "[*]", "*"
+_EVERY_ITEM, _EVERY_KEY, _FLAG = "[*]", "*", "--"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Place:
     container: Container | None
     discriminator: str | None
     names: frozenset[str]
-    """What a tool may call it by: its discriminator, its value, and for a mount the paths that it joins."""
+    """What a tool may call it by: its discriminator, its value, for a mount the paths that it joins, for an entry of a ConfigMap the
+    secrets that a file in it sets."""
     aliases: tuple[FieldPath, ...] = ()
     """Other fields that a tool may name for it: the container's own, and the pod's that it inherits."""
 
@@ -48,28 +49,22 @@ def places(
 def _places(
     control: Control, obj: KubeObject, index: ObjectIndex, around: Surroundings, *, certain: bool
 ) -> tuple[Place, ...]:
-    # two containers may inherit one field of their pod, and each has its own fault there
+    # two containers may inherit one field of their pod, and each has its own fault there; an RBAC rule is one fault
     found: dict[tuple[FieldPath, FieldPath | None, str | None], Place] = {}
     for spec in control.places:
         if spec.kinds is None or obj.ref.kind in spec.kinds:
             for place in _of_spec(spec, obj, index, around, certain=certain):
                 container = place.container.path if place.container else None
-                found.setdefault((place.path, container, place.discriminator), place)
+                seat = place.path if spec.verbs is None else _rule(place.path)
+                found.setdefault((seat, container, place.discriminator), place)
     return tuple(found.values())
 
 
 def _of_spec(
     spec: PlaceSpec, obj: KubeObject, index: ObjectIndex, around: Surroundings, *, certain: bool
 ) -> Iterator[Place]:
-    start, *steps = _steps(spec.at)
     pod = _at(index.value, index.pod) if index.pod is not None else {}
-    roots: list[tuple[FieldPath, Container | None]]
-    if start == "container":
-        roots = [(container.path, container) for container in index.containers]
-    elif start == "pod":
-        roots = [(index.pod, None)] if index.pod is not None else []
-    else:
-        roots, steps = [((), None)], [start, *steps]
+    roots, steps = _roots(spec.at, index)
     for path, container in roots:
         base = _at(index.value, path)
         for found, parents, value in _expand(base, steps):
@@ -79,6 +74,7 @@ def _of_spec(
                 pod=pod,
                 container=base if container is not None else {},
                 parent=parents[-1] if parents else None,
+                holder=next((item for item in reversed(parents) if isinstance(item, dict)), {}),
                 key=found[-1],
                 value=value,
                 around=around,
@@ -86,6 +82,26 @@ def _of_spec(
             if _is_fault(spec, spot) if certain else value is not None:
                 place = _place(spec, (*path, *found), container, spot, [base, *parents])
                 yield _inherited(place, index, found) if spec.inherited else place
+
+
+def _roots(at: str, index: ObjectIndex) -> tuple[list[tuple[FieldPath, Container | None]], list[str]]:
+    """Where a pattern begins in an object, and its steps from there."""
+    start, *steps = _steps(at)
+    match start:
+        case "container":
+            return [(container.path, container) for container in index.containers], steps
+        case "pod":
+            return [(index.pod, None)] if index.pod is not None else [], steps
+        case "pod-metadata":
+            # they stand beside the pod spec; an object that should have one and has not is judged by its own
+            return [(index.pod[:-1] if index.pod else (), None)], ["metadata", *steps]
+        case _:
+            return [((), None)], [start, *steps]
+
+
+def _rule(path: FieldPath) -> FieldPath:
+    """The RBAC rule of one of its verbs or resources."""
+    return path[:-2]
 
 
 def _inherited(place: Place, index: ObjectIndex, below: FieldPath) -> Place:
@@ -103,7 +119,11 @@ def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: 
         names |= {str(spot.value), capability_name(spot.value)}
     if "volumeMounts" in path:
         names |= _names_of_mount(mapping(spot.parent), spot.pod)
-    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names))
+    if path[0] == "data" and isinstance(spot.value, str):
+        names |= secrets_assigned(spot.value)
+    # a tool may name another verb or resource of the rule
+    aliases = () if spec.verbs is None else (_rule(path),)
+    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names), aliases=aliases)
 
 
 def _names_of_mount(mount: Mapping[str, Any], pod: Mapping[str, Any]) -> set[str]:
@@ -147,7 +167,7 @@ def _value_is_fault(spec: PlaceSpec, spot: Spot) -> bool:
             spec.below is None or (isinstance(value, int) and value < spec.below),
             spec.capability is None or capability_name(value) in spec.capability,
             spec.other_capability is None or capability_name(value) not in spec.other_capability,
-            spec.verbs is None or _grants(value, spec.verbs, spec.resources or ()),
+            spec.verbs is None or _grants(spot, spec.verbs, spec.resources or ()),
         )
     )
 
@@ -157,12 +177,14 @@ def _same(value: Any, wanted: Any) -> bool:
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
-def _grants(rule: Any, verbs: tuple[str, ...], resources: tuple[str, ...]) -> bool:
+def _grants(spot: Spot, verbs: tuple[str, ...], resources: tuple[str, ...]) -> bool:
+    """Whether a rule grants it, and the spot is a verb or a resource that does."""
+
     def has(field: str, wanted: tuple[str, ...]) -> bool:
-        given = mapping(rule).get(field)
+        given = spot.holder.get(field)
         return isinstance(given, list) and any(item in ("*", *wanted) for item in given)
 
-    return has("verbs", verbs) and has("resources", resources)
+    return spot.value in ("*", *verbs, *resources) and has("verbs", verbs) and has("resources", resources)
 
 
 def _expand(base: Any, steps: list[str]) -> Iterator[tuple[FieldPath, list[Any], Any]]:
@@ -183,8 +205,18 @@ def _step_into(
         elif step == _EVERY_KEY:
             for key, item in value.items() if isinstance(value, dict) else ():
                 yield (*path, key), [*parents, value], item
+        elif step.startswith(_FLAG):
+            given = (
+                [number for number, item in enumerate(value) if _sets(item, step)] if isinstance(value, list) else []
+            )
+            # the last of a repeated flag counts
+            yield (*path, given[-1] if given else step), [*parents, value], value[given[-1]] if given else None
         else:
             yield (*path, step), [*parents, value], value.get(step) if isinstance(value, dict) else None
+
+
+def _sets(argument: Any, flag: str) -> bool:
+    return isinstance(argument, str) and argument.partition("=")[0] == flag
 
 
 @lru_cache(maxsize=512)

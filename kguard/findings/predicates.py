@@ -15,8 +15,27 @@ _SENSITIVE_NAME = re.compile(
 )
 _SECRET_KEY = re.compile(r"(?i)passw|pwd|token|bearer|secret|credential|aws_|azure|private_?key|jwt")
 _SECRET_VALUE = re.compile(r"(?i)-----BEGIN|(passw\w*|token|secret)\s*[:=]")
+_ASSIGNED = re.compile(r"([\w.-]{1,80})[ \t]*[:=]")
 _RECOMMENDED_LABELS = ("app", "tier", "phase", "version", "owner", "env")
 _DEFAULT_REPLICAS = 1
+_HIGHEST_LOW_ID = 10_000
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_RESTRICTED_VOLUMES = frozenset(
+    [
+        "name",
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "hostPath",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    ]
+)
+"""The keys of a volume that the restricted standard admits; hostPath has a control of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +50,8 @@ class Spot:
     """Empty outside containers."""
     parent: Any
     """What holds the place: a mapping or a list."""
+    holder: Mapping[str, Any]
+    """The nearest mapping around it."""
     key: str | int
     value: Any
     around: Surroundings
@@ -48,6 +69,16 @@ def _may_run_as_root(spot: Spot) -> bool:
 
 def _runs_as_root(spot: Spot) -> bool:
     return effective(spot, "runAsUser") == 0 and effective(spot, "runAsUser") is not False
+
+
+def _low(field: str) -> Callable[[Spot], bool]:
+    """Whether an id is not said, or not above those that the node's own users have."""
+
+    def low(spot: Spot) -> bool:
+        given = effective(spot, field)
+        return not isinstance(given, int) or given <= _HIGHEST_LOW_ID
+
+    return low
 
 
 def _seccomp(spot: Spot) -> Any:
@@ -100,6 +131,11 @@ def _duplicate_variable(spot: Spot) -> bool:
     return names.count(mapping(spot.value).get("name")) > 1
 
 
+def secrets_assigned(text: str) -> set[str]:
+    """The names of what a text of a configuration file sets that look like secrets: `password` of `password: x`."""
+    return {name for name in _ASSIGNED.findall(text) if _SECRET_KEY.search(name)}
+
+
 def _secret_entry(spot: Spot) -> bool:
     return bool(_SECRET_KEY.search(str(spot.key)) or _SECRET_VALUE.search(str(spot.value)))
 
@@ -116,8 +152,41 @@ def _no_policy_selects_it(spot: Spot) -> bool:
     return not spot.around.selecting_policies(spot.object, spot.root)
 
 
-def _has_wildcard(spot: Spot) -> bool:
-    return isinstance(spot.value, list) and "*" in spot.value
+def _only_peer(spot: Spot) -> bool:
+    """Of several peers, no tool says which selects nothing."""
+    rules = [
+        mapping(peer)
+        for direction, side in (("ingress", "from"), ("egress", "to"))
+        for rule in _items(mapping(spot.root, "spec").get(direction))
+        for peer in _items(mapping(rule).get(side))
+    ]
+    return sum("podSelector" in peer for peer in rules) == 1
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _invalid_port_name(spot: Spot) -> bool:
+    """A port that is a name and no IANA service name."""
+    if isinstance(spot.value, int):
+        return False
+    return not (_PORT_NAME.fullmatch(str(spot.value)) and "--" not in str(spot.value))
+
+
+def _loosens_apparmor(spot: Spot) -> bool:
+    default = ("runtime/default", "localhost/")
+    return str(spot.key).startswith(_APPARMOR) and not str(spot.value).startswith(default)
+
+
+def _runs(program: str) -> Callable[[Spot], bool]:
+    """Whether a container's command is a program of the control plane."""
+
+    def runs(spot: Spot) -> bool:
+        command = spot.container.get("command")
+        return isinstance(command, list) and str(next(iter(command), "")).rpartition("/")[2] == program
+
+    return runs
 
 
 def _overruled(spot: Spot) -> list[Mapping[str, Any]]:
@@ -150,9 +219,14 @@ PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
     "floating-tag": _floating_tag,
     "floating-tag-may-be-stale": _floating_tag_may_be_stale,
     "has-common-label": _has_common_label,
-    "has-wildcard": _has_wildcard,
+    "invalid-port-name": _invalid_port_name,
+    "is-left-to-run-as-root": lambda spot: effective(spot, "runAsNonRoot") is None and _runs_as_root(spot),
+    "is-told-to-run-as-root": lambda spot: effective(spot, "runAsNonRoot") is False,
     "keeps-capabilities": lambda spot: "ALL" not in _dropped(spot),
     "keeps-net-raw": lambda spot: not _dropped(spot) & {"ALL", "NET_RAW"},
+    "loosens-apparmor": _loosens_apparmor,
+    "low-group-id": _low("runAsGroup"),
+    "low-user-id": _low("runAsUser"),
     "may-run-as-root": _may_run_as_root,
     "mounts-host-path": _mounts_host_path,
     "no-common-label": lambda spot: not _has_common_label(spot),
@@ -160,11 +234,17 @@ PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
     "no-policy-selects-it": _no_policy_selects_it,
     "no-recommended-label": _no_recommended_label,
     "no-seccomp-profile": lambda spot: _seccomp(spot) is None,
+    "only-peer": _only_peer,
     "other-entry": lambda spot: not _secret_entry(spot),
     "runs-as-root": _runs_as_root,
+    "runs-etcd": _runs("etcd"),
+    "runs-kube-apiserver": _runs("kube-apiserver"),
+    "runs-kube-controller-manager": _runs("kube-controller-manager"),
+    "runs-kube-scheduler": _runs("kube-scheduler"),
     "seccomp-unconfined": lambda spot: _seccomp(spot) == "Unconfined",
     "no-owner-label": lambda spot: "owner" not in mapping(spot.root, "metadata", "labels"),
     "secret-entry": _secret_entry,
     "secret-variable": lambda spot: bool(mapping(spot.value, "valueFrom", "secretKeyRef")),
     "sensitive-variable": _sensitive_variable,
+    "volume-type-outside-the-list": lambda spot: spot.key not in _RESTRICTED_VOLUMES,
 }

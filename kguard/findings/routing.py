@@ -22,6 +22,9 @@ Index = Callable[[KubeObject], ObjectIndex]
 Key = tuple[tuple[str, str], str, str, str]
 """What makes a finding: object, control, container, discriminator; "" for none."""
 
+ANCHOR_KINDS = frozenset(("ClusterRole", "PodDisruptionBudget", "Role"))
+"""Kinds of objects to which evidence about others may lead."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:

@@ -207,7 +207,14 @@ def index(obj: KubeObject) -> ObjectIndex:
     staged = reader.spans(node)
     spans = obj.item_spans or _moved(staged, (obj.text_line or 1) - 1)
     pod = _pod_path(value)
-    return ObjectIndex(value=value, spans=spans, staged_spans=staged, pod=pod, containers=_containers(value, pod))
+    return ObjectIndex(
+        value=value,
+        spans=spans,
+        staged_spans=staged,
+        pod=pod,
+        containers=_containers(value, pod),
+        locations=obj.trace.locations(value, staged) if obj.trace is not None else None,
+    )
 
 
 def lookup(value: Any, path: FieldPath) -> Any:

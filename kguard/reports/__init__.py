@@ -23,7 +23,7 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "html": Format(suffixes=(".html", ".htm"), pieces=lambda report, _: (html.render(report),)),
+    "html": Format(suffixes=(".html", ".htm"), pieces=lambda report, _: html.pieces(report)),
     "json": Format(suffixes=(".json",), pieces=lambda report, _: json_v1.pieces(report)),
     "markdown": Format(suffixes=(".md", ".markdown"), pieces=lambda report, _: (markdown.render(report),)),
     "terminal": Format(suffixes=(".txt",), pieces=lambda report, shown_on: (terminal.render(report, shown_on),)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -15,12 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kguard.model import BundleState, Finding, Report, RunState, Severity
-from kguard.reports.summary import in_order, initials, objects_read, remark, summary_of, verdict
-from kguard.reports.terminal import where
+from kguard.reports.summary import at, in_order, initials, names_of, objects_read, remark, summary_of, verdict, where
 from kguard.text import one_line, printable
 
 _START_HERE = 8
 _WITHOUT_SCRIPT = 50
+_UNSAFE = re.compile("[<>&\u2028\u2029]")
 _HELD = 20_000
 """Findings that the page holds: twice what it must be pleasant with, and about 35 MB."""
 _WEIGHT = {Severity.CRITICAL: 1000, Severity.HIGH: 100, Severity.MEDIUM: 10, Severity.UNKNOWN: 10, Severity.LOW: 1}
@@ -39,7 +40,12 @@ class Harm:
 
 
 def render(report: Report) -> str:
-    """The whole page. Everything from manifests and tools is escaped, by the template or as JSON in a data block."""
+    """The whole page."""
+    return "".join(pieces(report))
+
+
+def pieces(report: Report) -> Iterator[str]:
+    """The page in pieces. Everything from manifests and tools is escaped, by the template or as JSON in a data block."""
     style, script = _asset("report.css"), _asset("report.js")
     environment = Environment(
         loader=PackageLoader("kguard.templates", "."),
@@ -49,7 +55,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(plain=one_line)
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").generate(
         report=report,
         verdict=verdict(report),
         summary=summary_of(report),
@@ -65,7 +71,7 @@ def render(report: Report) -> str:
         first=[(finding, where(finding)) for finding in report.findings[:_WITHOUT_SCRIPT]],
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        data=Markup(_data(report)),  # noqa: S704 - JSON without a character that could end its element
+        data=_data(report),
         policy=_policy(style, script),
         incomplete=[tool for tool in in_order(report) if not tool.state.complete],
         skipped=RunState.SKIPPED,
@@ -120,15 +126,15 @@ def _start_here(findings: Sequence[Finding]) -> list[Harm]:
     return sorted(harms, key=lambda harm: (harm.severity.rank, -harm.objects, harm.control))[:_START_HERE]
 
 
-def _data(report: Report) -> str:
-    """The worst findings for the script, as JSON in which no character can end the element that holds it."""
-    text = msgspec.json.encode([_row(finding) for finding in report.findings[:_HELD]]).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+def _data(report: Report) -> Iterator[Markup]:
+    """The worst findings for the script, each as JSON in which no character can end the element that holds it."""
+    names = names_of(report)
+    for finding in report.findings[:_HELD]:
+        text = msgspec.json.encode(_row(finding, names)).decode()
+        yield Markup(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))  # noqa: S704 - it is safe now
 
 
-def _row(finding: Finding) -> dict[str, Any]:
+def _row(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
     excerpt = finding.excerpt
     return {
         "id": finding.fingerprint,
@@ -137,7 +143,19 @@ def _row(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "category": finding.category,
         "gated": finding.gated,
-        "bundle": one_line(finding.bundle),
+        "bundles": [one_line(bundle) for bundle in (finding.bundle, *(place.bundle for place in finding.places))],
+        "also": [
+            {
+                "bundle": one_line(names[place.bundle]),
+                "object": one_line(str(place.object)),
+                "where": at(place.location),
+            }
+            for place in finding.places
+        ],
+        "absent": [
+            {"bundle": one_line(names[item.bundle]), "by": at(item.by) if item.by else None} for item in finding.absent
+        ],
+        "values": [one_line(value) for value in finding.location.values],
         "kind": one_line(finding.object.kind),
         "namespace": one_line(finding.object.namespace or ""),
         "name": one_line(finding.object.name),
@@ -166,5 +184,7 @@ def _row(finding: Finding) -> dict[str, Any]:
         "remediation": printable(finding.remediation),
         "fix": one_line(finding.fix.path) if finding.fix else None,
         "references": [{"name": item.name, "url": item.url} for item in finding.references],
-        "excerpt": {"line": excerpt.line, "lines": excerpt.lines} if excerpt else None,
+        "excerpt": {"line": excerpt.line, "lines": excerpt.lines, "at": excerpt.at, "rendered": excerpt.rendered}
+        if excerpt
+        else None,
     }

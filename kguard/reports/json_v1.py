@@ -120,6 +120,7 @@ class BundleSummary(msgspec.Struct):
     objects: int
     state: model.BundleState
     reason: str | None
+    name: str = ""
 
 
 class InputFile(msgspec.Struct):
@@ -141,6 +142,8 @@ class Inputs(msgspec.Struct):
     bundles: tuple[BundleSummary, ...]
     files: tuple[InputFile, ...]
     problems: tuple[InputProblem, ...] = ()
+    others: int = 0
+    """Files that are neither YAML nor JSON, and belong to no chart or kustomization."""
 
 
 class Location(msgspec.Struct):
@@ -148,6 +151,26 @@ class Location(msgspec.Struct):
     line: int | None
     end_line: int | None
     precision: model.Precision
+    values: tuple[str, ...] = ()
+    """Keys of the chart's values that the place reads."""
+
+
+class OtherPlace(msgspec.Struct):
+    path: str
+    line: int | None
+    end_line: int | None
+    precision: model.Precision
+    values: tuple[str, ...]
+    bundle: str
+    object: Ref
+
+
+class Absence(msgspec.Struct):
+    """A bundle that renders the same source without the fault."""
+
+    bundle: str
+    by: Location | None
+    """Where it says otherwise."""
 
 
 class Place(msgspec.Struct):
@@ -182,6 +205,10 @@ class Reference(msgspec.Struct):
 class Excerpt(msgspec.Struct):
     line: int
     lines: tuple[str, ...]
+    at: int | None = None
+    """Number of the line that the finding is about."""
+    rendered: bool = False
+    """The lines are those of the rendered object, not of the file."""
 
 
 class Suppression(msgspec.Struct):
@@ -205,7 +232,7 @@ class Finding(msgspec.Struct):
     container: str | None
     discriminator: str | None
     location: Location
-    places: tuple[Location, ...]
+    places: tuple[OtherPlace, ...]
     tools: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     related: tuple[str, ...]
@@ -216,6 +243,20 @@ class Finding(msgspec.Struct):
     """False: outside the gate (unproven, or said by a narrower finding)."""
     excerpt: Excerpt | None = None
     """The manifest lines around it; Secrets and environment values are masked."""
+    absent: tuple[Absence, ...] = ()
+
+
+class InlineIgnore(msgspec.Struct):
+    """An annotation by which a tool is told to be silent about an object."""
+
+    path: str
+    line: int | None
+    bundle: str
+    object: Ref
+    tool: str
+    rule: str | None
+    annotation: str
+    value: str
 
 
 class Document(msgspec.Struct):
@@ -233,6 +274,7 @@ class Document(msgspec.Struct):
     inputs: Inputs
     findings: tuple[Finding, ...]
     gone: tuple[str, ...] = ()
+    ignores: tuple[InlineIgnore, ...] = ()
 
 
 def render(report: model.Report) -> str:
@@ -297,6 +339,7 @@ def _document(report: model.Report) -> Document:
             severity_rule=report.severity_rule,
             fail_on=report.fail_on,
             allow_incomplete=report.allow_incomplete,
+            config_path=report.config_path,
         ),
         gate=_same(report.gate, Gate),
         summary=Summary(
@@ -311,6 +354,7 @@ def _document(report: model.Report) -> Document:
         tools=tuple(_tool(tool) for tool in sorted(report.tools, key=lambda tool: tool.name)),
         inputs=_same(report.inputs, Inputs),
         findings=(),
+        ignores=tuple(_same(item, InlineIgnore) for item in report.ignores),
     )
 
 
@@ -350,7 +394,7 @@ def _finding(finding: model.Finding) -> Finding:
         container=finding.container,
         discriminator=finding.discriminator,
         location=_same(finding.location, Location),
-        places=tuple(_same(place, Location) for place in finding.places),
+        places=tuple(_other_place(place) for place in finding.places),
         tools=finding.tools,
         evidence=tuple(_same(item, Evidence) for item in finding.evidence),
         related=finding.related,
@@ -359,6 +403,20 @@ def _finding(finding: model.Finding) -> Finding:
         references=tuple(_same(item, Reference) for item in finding.references),
         gated=finding.gated,
         excerpt=_same(finding.excerpt, Excerpt) if finding.excerpt else None,
+        absent=tuple(_same(item, Absence) for item in finding.absent),
+    )
+
+
+def _other_place(place: model.Place) -> OtherPlace:
+    at = place.location
+    return OtherPlace(
+        path=at.path,
+        line=at.line,
+        end_line=at.end_line,
+        precision=at.precision,
+        values=at.values,
+        bundle=place.bundle,
+        object=_same(place.object, Ref),
     )
 
 
@@ -382,10 +440,12 @@ def _report(document: Document) -> model.Report:
         severity_rule=settings.severity_rule,
         fail_on=settings.fail_on,
         allow_incomplete=settings.allow_incomplete,
+        config_path=settings.config_path,
         gate=_same(document.gate, model.Gate),
         tools=tuple(_tool_run(tool) for tool in document.tools),
         inputs=_same(document.inputs, model.Inputs),
         findings=tuple(_found(finding) for finding in document.findings),
+        ignores=tuple(_same(item, model.InlineIgnore) for item in document.ignores),
     )
 
 
@@ -417,7 +477,15 @@ def _found(finding: Finding) -> model.Finding:
     }
     fields["object"] = _same(finding.object, model.ObjectRef)
     fields["location"] = _same(finding.location, model.Location)
-    fields["places"] = tuple(_same(place, model.Location) for place in finding.places)
+    fields["places"] = tuple(
+        model.Place(
+            bundle=place.bundle,
+            object=_same(place.object, model.ObjectRef),
+            location=_same(place, model.Location),
+        )
+        for place in finding.places
+    )
+    fields["absent"] = tuple(_same(item, model.Absence) for item in finding.absent)
     fields["evidence"] = tuple(_statement(item) for item in finding.evidence)
     fields["fix"] = _same(finding.fix, model.Fix) if finding.fix else None
     fields["references"] = tuple(_same(item, model.Reference) for item in finding.references)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kguard.model import BundleState, Finding, Report
-from kguard.reports.summary import in_order, objects_read, remark, summary_of, verdict
-from kguard.reports.terminal import marks, where
+from kguard.reports.summary import in_order, names_of, objects_read, remark, seats, summary_of, verdict, where
+from kguard.reports.terminal import marks
 from kguard.text import one_line
 
 PULL_REQUEST_LIMIT = 65_536
@@ -25,7 +26,7 @@ def render(report: Report, limit: int = PULL_REQUEST_LIMIT) -> str:
     head = _head(report)
     rows, shown = _rows(report, limit - len(head) - _REST)
     used = len(head) + sum(map(len, rows))
-    details = _details(report.findings[:shown], limit - used - _REST)
+    details = _details(report.findings[:shown], limit - used - _REST, names_of(report))
     return "".join([head, *rows, "\n", *details, _closing(report, shown)])
 
 
@@ -83,10 +84,10 @@ def _row(finding: Finding) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _details(findings: tuple[Finding, ...], room: int) -> list[str]:
+def _details(findings: tuple[Finding, ...], room: int, names: Mapping[str, str]) -> list[str]:
     blocks: list[str] = []
     for finding in findings[:_DETAILED]:
-        block = _detail(finding)
+        block = _detail(finding, names)
         if len(block) > room:
             break
         blocks.append(block)
@@ -94,7 +95,7 @@ def _details(findings: tuple[Finding, ...], room: int) -> list[str]:
     return blocks
 
 
-def _detail(finding: Finding) -> str:
+def _detail(finding: Finding, names: Mapping[str, str]) -> str:
     container = f", container {finding.container}" if finding.container else ""
     lines = [
         "<details>",
@@ -102,6 +103,9 @@ def _detail(finding: Finding) -> str:
         "",
         *(f"- **{text(item.tool)}** {code(item.rule)}: {text(item.message)}" for item in finding.evidence),
     ]
+    if seats(finding, names) or finding.location.values:
+        values = [f"the template reads {', '.join(f'.Values.{value}' for value in finding.location.values)}"]
+        lines += ["", text("; ".join([*seats(finding, names), *(values if finding.location.values else [])]))]
     if finding.remediation:
         lines += ["", text(finding.remediation)]
     if finding.excerpt is not None:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kguard.model import Report, RunState, Severity, ToolRun
+from kguard.model import Finding, Location, Precision, Report, RunState, Severity, ToolRun
+from kguard.text import one_line
 
 INITIALS: Mapping[str, str] = {"kube-linter": "KL", "trivy": "TR", "kubescape": "KS", "polaris": "PO"}
 
@@ -58,6 +59,38 @@ def verdict(report: Report) -> str:
 def initials(tool: str) -> str:
     """Two letters for a table cell."""
     return INITIALS.get(tool, tool[:2].upper())
+
+
+def where(finding: Finding) -> str:
+    """`path:line`, how precise the line is where it is not the field's own, and in how many places more."""
+    more = len(finding.places)
+    return at(finding.location) + (f" +{more} {'place' if more == 1 else 'places'}" if more else "")
+
+
+def at(place: Location) -> str:
+    line = f":{place.line}" if place.line is not None else ""
+    precision = "" if place.precision is Precision.EXACT else f" ~{place.precision}"
+    return one_line(f"{place.path}{line}{precision}")
+
+
+def names_of(report: Report) -> Mapping[str, str]:
+    """What people call each bundle, by its id; its path where two share a name."""
+    named = Counter(bundle.name for bundle in report.inputs.bundles)
+    return {
+        bundle.id: bundle.name if bundle.name and named[bundle.name] == 1 else bundle.id
+        for bundle in report.inputs.bundles
+    }
+
+
+def seats(finding: Finding, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Where a fault stands and where it does not, for one that several bundles could have."""
+    if not (finding.places or finding.absent):
+        return ()
+    found = [names[finding.bundle], *(names[place.bundle] for place in finding.places)]
+    only = "only in" if finding.absent else "in"
+    lines = [f"{only} {', '.join(dict.fromkeys(found))}"]
+    lines += [f"cured in {names[item.bundle]} by {at(item.by)}" for item in finding.absent if item.by]
+    return tuple(lines)
 
 
 def objects_read(tool: ToolRun) -> str:

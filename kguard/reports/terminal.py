@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from kguard.model import Finding, Precision, Report, RunState, ToolRun
-from kguard.reports.summary import INITIALS, in_order, initials, objects_read, remark, summary_of, verdict
+from kguard.model import Finding, Report, RunState, ToolRun
+from kguard.reports.summary import INITIALS, in_order, initials, objects_read, remark, summary_of, verdict, where
 from kguard.text import one_line
 
 _ROWS = 12
@@ -165,14 +165,6 @@ def marks(finding: Finding) -> str:
     )
 
 
-def where(finding: Finding) -> str:
-    """`path:line`, and how precise the line is where it is not the field's own."""
-    place = finding.location
-    line = f":{place.line}" if place.line is not None else ""
-    precision = "" if place.precision is Precision.EXACT else f" ~{place.precision}"
-    return one_line(f"{place.path}{line}{precision}")
-
-
 def _sums(report: Report) -> str:
     summary = summary_of(report)
     tools = sum(1 for tool in report.tools if tool.processes)
@@ -184,6 +176,8 @@ def _sums(report: Report) -> str:
     text += f": {severities}." if severities else "."
     if ungated:
         text += f" {ungated:,} of them are outside the gate (unproven, or part of another)."
+    if report.ignores:
+        text += f" {len(report.ignores):,} annotations tell a tool to be silent."
     alone = ", ".join(f"{name} {count:,}" for name, count in summary.alone.items() if count)
     if alone and tools > 1:
         text += f"\nFound by one tool alone: {alone}."

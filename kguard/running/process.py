@@ -25,6 +25,9 @@ _LONGEST_PAUSE = 0.05
 _HEAD = 64 * 1024
 """Bytes kept of each stream of a process that was stopped or killed."""
 
+WORK = "work"
+"""The working directory, in the folder that belongs to a process."""
+
 _Failure = tuple[RunState, str]
 
 
@@ -74,14 +77,14 @@ def run(
 
 def _prepare(command: Command, folder: Path) -> Path:
     folder.mkdir(parents=True, mode=0o700)
-    for name in ("home", "tmp", "work"):
+    for name in ("home", "tmp", WORK):
         (folder / name).mkdir(mode=0o700)
     for name, content in command.files.items():
-        target = folder / "work" / name
+        target = folder / WORK / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _private(target) as file:
             file.write(content)
-    return folder / "work"
+    return folder / WORK
 
 
 @contextmanager

