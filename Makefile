@@ -6,7 +6,8 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 TOOLCHAIN ?= $(CACHE)/kguard-toolchain
 CORPORA ?= $(or $(KGUARD_CORPORA),../shared/corpora)
 CATALOGUE ?= $(or $(KGUARD_CATALOGUE),../shared/catalogue)
-PARITY = badpods kubernetes-examples kube-prometheus network-policy-recipes checkov-kubernetes kubernetes-goat
+PARITY = badpods kubernetes-examples kube-prometheus network-policy-recipes checkov-kubernetes kubernetes-goat \
+  microservices-demo podinfo argo-cd dapr-chart flux2-kustomize-helm-example
 
 BIN = .venv/bin
 REPORT = out/kguard-report.html

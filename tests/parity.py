@@ -14,17 +14,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kguard.inputs.objects import index
-from kguard.model import FileState, KubeObject, Located, RunState, StagePart, ToolRun
+from kguard.inputs.objects import index, read_manifest
+from kguard.model import (
+    Bundle,
+    BundleKind,
+    FileState,
+    Inventory,
+    KubeObject,
+    Located,
+    RunState,
+    StagePart,
+    ToolRun,
+)
 from kguard.running.contract import Adapter, load_adapters
 from kguard.scan import gather
-from kguard.settings import Profile, Settings
+from kguard.settings import InputSettings, Profile, Settings
 
 Key = tuple[str, ...]
 """Rule, what identifies the object, container ("" for none)."""
@@ -68,8 +78,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder as kguard sees it, addressed as native output does: by file, line and name."""
+    """A bundle as kguard sees it, addressed as native output does: by file, line and name."""
 
+    name: str
     root: Path
     objects: tuple[KubeObject, ...]
 
@@ -93,19 +104,47 @@ class Folder:
 
 
 def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
-    """Scan a folder with kguard, then with each tool by hand."""
+    """Scan a folder with kguard; then run each tool by hand over its plain files, and over what each chart and each kustomization
+    was rendered to, as one file."""
+    settings = replace(settings, inputs=InputSettings(hidden=True))
     gathered = gather((str(root),), settings)
     located = list(chain.from_iterable(gathered.evidence))
-    folder = Folder(root, gathered.inventory.objects)
-    with tempfile.TemporaryDirectory(prefix="parity-") as name:
-        plain = Path(name) / "plain"
-        for file in gathered.inventory.files:
-            if file.state is FileState.SCANNED:
-                target = plain / os.path.relpath(file.path, root)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file.path, target)
-        for adapter in load_adapters():
-            yield _verdict(adapter, gathered.tools, located, folder, plain, settings)
+    for bundle in gathered.inventory.bundles:
+        if not bundle.objects:
+            continue
+        own = [item for item in located if item.object.bundle == bundle.id]
+        with tempfile.TemporaryDirectory(prefix="parity-") as name:
+            plain = Path(name) / "plain"
+            plain.mkdir()
+            if bundle.kind is BundleKind.PLAIN:
+                folder = Folder(bundle.id, root, bundle.objects)
+                _copy_plain(gathered.inventory, root, plain)
+            else:
+                folder = _as_one_file(bundle, plain)
+                twins = dict(zip(bundle.objects, folder.objects, strict=True))
+                own = [_on_twins(item, twins) for item in own]
+            for adapter in load_adapters():
+                yield _verdict(adapter, gathered.tools, own, folder, plain, settings)
+
+
+def _copy_plain(inventory: Inventory, root: Path, plain: Path) -> None:
+    for file in inventory.files:
+        if file.state is FileState.SCANNED:
+            target = plain / os.path.relpath(file.path, root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.path, target)
+
+
+def _as_one_file(bundle: Bundle, plain: Path) -> Folder:
+    """The rendered documents as a renderer prints them, and the objects as they stand there."""
+    data = b"".join(b"---\n" + obj.text.rstrip(b"\n") + b"\n" for obj in bundle.objects)
+    (plain / "rendered.yaml").write_bytes(data)
+    content = read_manifest(str(plain / "rendered.yaml"), data, bundle.id)
+    return Folder(bundle.id, plain, content.objects)
+
+
+def _on_twins(item: Located, twins: Mapping[KubeObject, KubeObject]) -> Located:
+    return replace(item, object=twins[item.object], related=tuple(twins[obj] for obj in item.related))
 
 
 def _verdict(
@@ -118,17 +157,17 @@ def _verdict(
 ) -> Verdict:
     run = next(run for run in tools if run.name == adapter.name)
     if run.state in (RunState.MISSING, RunState.SKIPPED):
-        return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=False)
+        return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=False)
     raw = _by_hand(adapter, plain, settings)
     if raw is None:
         told = run.state is RunState.FAILED
-        return Verdict(tool=adapter.name, folder=folder.root.name, state=run.state, told=told)
+        return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=told)
     native = NATIVE[adapter.name](raw, folder, plain)
     mine = [item for item in located if item.evidence.tool == adapter.name and item.evidence.rule not in AT_RANDOM]
     own = {item: own_key(item, folder) for item in mine}
     return Verdict(
         tool=adapter.name,
-        folder=folder.root.name,
+        folder=folder.name,
         state=run.state,
         native=len(native.keys),
         missing=native.keys - frozenset(own.values()),
@@ -336,7 +375,7 @@ def main(folders: Iterable[str]) -> int:
 def _print(verdict: Verdict) -> None:
     what = "dies natively" if verdict.native is None else f"{verdict.native} native"
     print(
-        f"{verdict.folder:28} {verdict.tool:12} {verdict.state:10} {what:>14}"
+        f"{verdict.folder:44} {verdict.tool:12} {verdict.state:10} {what:>14}"
         f"   missing {len(verdict.missing)}   extra {len(verdict.extra)}",
         flush=True,
     )
