@@ -104,7 +104,7 @@ def scan_command(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(min=1, envvar="KGUARD_TIMEOUT", metavar="SECONDS", help="How long one tool process may take."),
+        typer.Option(envvar="KGUARD_TIMEOUT", metavar="SECONDS", help="How long one tool process may take."),
     ] = 300,
     exclude: Annotated[list[str] | None, _EXCLUDE] = None,
     hidden: Annotated[bool, _HIDDEN] = False,

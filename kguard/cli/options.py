@@ -57,6 +57,13 @@ def severity_bar(text: str) -> Severity | None:
     return None if word == "never" else Severity(word)
 
 
+def seconds(text: float) -> float:
+    """A deadline: a number of seconds that comes to an end."""
+    if not 1 <= text <= 86_400:  # not a number is not in between either
+        raise UsageError(f"--timeout {text:g}: give 1 to 86400 seconds.")
+    return text
+
+
 def named_paths(flag: str, pairs: Sequence[str], known: Sequence[str], *, folder: bool) -> Mapping[str, Path]:
     """`NAME=PATH` pairs by tool name; each path exists and is what it should be."""
     found: dict[str, Path] = {}

@@ -41,6 +41,8 @@ def resolve(formats: Sequence[str], files: Sequence[str]) -> tuple[Output, ...]:
         raise UsageError(
             f"{len(formats)} --format and {len(files)} --output: give one --format for each --output, or none."
         )
+    if twice := {file for file in files if files.count(file) > 1}:
+        raise UsageError(f"--output {min(twice)} is given twice: one report would replace the other.")
     names = formats or [_format_of(file) for file in files]
     return tuple(Output(format=name, path=_target(file)) for name, file in zip(names, files, strict=True))
 

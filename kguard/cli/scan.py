@@ -73,7 +73,7 @@ def settings_of(request: Request) -> Settings:
         tool_paths=options.named_paths("--tool-path", request.tool_path, (*known, *RENDERERS), folder=False),
         rules=options.named_paths("--rules", request.rules, known, folder=True),
         jobs=request.jobs or os.cpu_count() or 1,
-        timeout=request.timeout,
+        timeout=options.seconds(request.timeout),
         inputs=inputs,
         config_path=config_path,
     )

@@ -38,12 +38,16 @@ def merge(
 
 
 def merge_by_object(
-    batches: Iterable[Sequence[Located]], objects: Sequence[KubeObject], catalogue: Catalogue, index: Index
+    batches: Iterable[Sequence[Located]],
+    objects: Sequence[KubeObject],
+    catalogue: Catalogue,
+    index: Index,
+    known_path: Callable[[str], str] = str,
 ) -> tuple[Finding, ...]:
     """The same for evidence that comes in batches, that about one object in one batch: a large run has hundreds of thousands of
-    pieces, and those of a batch are dropped as soon as its findings are made."""
+    pieces, and those of a batch are dropped as soon as its findings are made. `known_path`: what fingerprints call a file."""
     around = Surroundings(objects, index)
-    maker = _Maker(catalogue, around, index, Identities(objects))
+    maker = _Maker(catalogue, around, index, Identities(objects, known_path))
     made = _made(batches, Router(catalogue, around, index), maker, catalogue)
     return tuple(sorted(fold(made, objects, index), key=_report_order))
 

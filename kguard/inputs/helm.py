@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
+import yaml
+
 from kguard.inputs.documents import Document
 from kguard.inputs.nodes import NodeReader, Unreadable, compose
 from kguard.inputs.objects import MAX_DOCUMENTS, MAX_FILE_BYTES, read_manifest
@@ -195,13 +197,17 @@ def _mapping(files: _Files, name: str) -> dict[str, Any]:
 
 
 def _yaml(data: bytes, name: str) -> Any:
+    node = _node(data, name)
+    return None if node is None else NodeReader("", []).value(node)
+
+
+def _node(data: bytes, name: str) -> yaml.Node | None:
     try:
-        node = compose(Document(number=1, line=1, text=data.decode("utf-8-sig")))
+        return compose(Document(number=1, line=1, text=data.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise Unreadable(f"{name} is not UTF-8") from error
     except Unreadable as error:
         raise Unreadable(f"{name}: {error}", error.line) from error
-    return None if node is None else NodeReader("", []).value(node)
 
 
 # -- the files of a chart -------------------------------------------------------------------------------------------------
@@ -327,6 +333,8 @@ _RELEASE_LENGTH = 53
 _SIMPLE_KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
 _SEVERAL = re.compile(r"[,{\\\n]")
 """What helm does not take as it is in a value that is set: it may set something else as well."""
+_ODD_VALUE = re.compile(r"y|n|yes|no|on|off|0[\w.:+-]+", re.IGNORECASE)
+_ODD_KEY = re.compile(r"true|false|null|~||[-+.].*|\d.*\D.*", re.IGNORECASE)
 _HEADER = re.compile(rb"^---\n# Source: ([^\n]+)\n", re.MULTILINE)
 _SKIPPED = re.compile(r"\. (?:This document|The file) is skipped.*", re.DOTALL)
 
@@ -457,7 +465,7 @@ def _release_name(chart: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Block:
-    """What helm printed below one `# Source:` line, that line included."""
+    """What helm printed below one `# Source:` line."""
 
     name: str
     data: bytes
@@ -472,12 +480,12 @@ def _blocks(printed: bytes, crds: Mapping[str, bytes]) -> Iterator[_Block]:
     if printed[: match.start() if match else None].strip():
         raise Unreadable("helm printed something else than rendered templates")
     while match:
-        name = match[1].decode("utf-8", "backslashreplace")
+        name = os.fsdecode(match[1])
         crd = crds.get(name, b"").removeprefix(b"\xef\xbb\xbf").rstrip()
         verbatim = bool(crd) and printed.startswith(crd, match.end())
         following = _HEADER.search(printed, match.end() + len(crd) if verbatim else match.end())
         end = following.start() if following else len(printed)
-        yield _Block(name=name, data=printed[match.start() + len("---\n") : end], verbatim=verbatim)
+        yield _Block(name=name, data=printed[match.end() : end], verbatim=verbatim)
         match = following
 
 
@@ -591,10 +599,10 @@ class _Rendering:
         path = self._path(block.name)
         made = Made(source=self._source(block.name, obj), spans=obj.item_spans)
         if block.name in self.crds or path == self._unsure:
-            return FileTrace(made, path, before - 1 if block.verbatim and path not in self._archives else None)
-        text = block.data.decode("utf-8-sig").partition("\n")[2]
+            return FileTrace(made, path, before if block.verbatim and path not in self._archives else None)
+        text = block.data.decode()
         blank = text[: len(text) - len(text.lstrip())].count("\n")
-        rendered = Rendered(text=text.strip(), line=2 + blank - before, alone=alone)
+        rendered = Rendered(text=text.strip(), line=1 + blank - before, alone=alone)
         return TemplateTrace(made, self._templates, block.name, rendered)
 
     def _source(self, name: str, obj: KubeObject) -> Hashable:
@@ -608,14 +616,43 @@ def _values(release: Release, instances: Sequence[_Instance]) -> Values:
     """All that may be among the values of a release."""
     known = not any(item.imports for instance in instances for item in instance.chart.dependencies)
     sources: list[tuple[Keys, Any]] = []
-    try:
-        for instance in instances:
-            sources.append((instance.prefix, _yaml(instance.files.read("values.yaml") or b"", "values.yaml")))
-        for file in release.values:
-            sources.append(((), _yaml(_Folder(file.parent).read(file.name) or b"", file.name)))
-    except Unreadable:
-        known = False  # helm has read it all the same
+    files = [(instance.prefix, instance.files, "values.yaml") for instance in instances]
+    for prefix, folder, name in [*files, *(((), _Folder(file.parent), file.name) for file in release.values)]:
+        try:
+            node = _node(folder.read(name) or b"", name)
+        except Unreadable:
+            known = False  # helm has read it all the same
+            continue
+        if node is not None:
+            known = known and _alike(node)
+            sources.append((prefix, NodeReader("", []).value(node)))
     for key, value in (*release.set_values, *release.set_strings):
         known = known and _SIMPLE_KEY.fullmatch(key) is not None and not _SEVERAL.search(value)
         sources.append((tuple(key.split(".")), value))
     return Values(sources, known=known)
+
+
+def _alike(root: yaml.Node) -> bool:
+    """Whether helm is known to read every word and number of a document as kguard does: `no` is a text to some readers, and a key
+    `on` may be called `true`."""
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            if any(isinstance(key, yaml.ScalarNode) and not _plain_key(key) for key, _ in node.value):
+                return False
+            children = [child for _, child in node.value]
+        elif isinstance(node, yaml.ScalarNode):
+            if not node.style and _ODD_VALUE.fullmatch(node.value):
+                return False
+            continue
+        else:
+            children = list(node.value)
+        new = [child for child in children if id(child) not in seen]
+        seen.update(map(id, new))
+        waiting += new
+    return True
+
+
+def _plain_key(key: yaml.ScalarNode) -> bool:
+    return bool(key.style) or not (_ODD_VALUE.fullmatch(key.value) or _ODD_KEY.fullmatch(key.value))

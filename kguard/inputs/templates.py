@@ -341,7 +341,7 @@ class Values:
     def __init__(self, sources: Sequence[tuple[Keys, Any]], *, known: bool = True) -> None:
         """`known` is False where something may be among them that the sources do not show."""
         self._sources = tuple(sources)
-        self._known = known and not any(_CHANGED_KEY.fullmatch(key) for _, source in sources for key in _keys(source))
+        self._known = known
         self._globals = [found for _, source in sources for found in _found_globals(source)]
         self._answers: dict[tuple[Keys, Keys], bool] = {}
 
@@ -373,23 +373,11 @@ class Values:
                 yield from _lookup_all(source, full[len(mount) :])
             elif mount[: len(full)] == full:
                 yield source
+            if mount[: len(full)] == full:
                 yield from self._globals  # helm hands global values down to each chart
-        if path[:1] == ("global",):
+        if "global" in path:
             for found in self._globals:
-                yield from _lookup_all(found, path[1:])
-        if not path:
-            yield from self._globals
-
-
-_CHANGED_KEY = re.compile(r"y|n|yes|no|on|off|true|false|null|~|0.+|[-+.].*|\d.*\D.*|", re.IGNORECASE)
-"""Keys that helm may know by another text: `on` is `true` to it, 0x10 is 16."""
-
-
-def _keys(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield from value
-    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _keys(child)
+                yield from _lookup_all(found, path[path.index("global") + 1 :])
 
 
 def _found_globals(value: Any) -> Iterator[Any]:
@@ -448,15 +436,15 @@ class Templates:
         self._bodies: dict[str, _Body] = {}
         self._helpers: dict[str, list[_Body]] = {}
         self._grammars: dict[str, _Grammar | None] = {}
-        self._called: dict[tuple[str, _Known, Keys], tuple[bool, frozenset[str]]] = {}
+        self._called: dict[tuple[str, _Known, Keys, int], tuple[bool, frozenset[str]]] = {}
         self._archives = {file.path for file in files if not file.lined}
         self._values = values
-        self._complete = True
-        """False once a template is not understood: it may define any helper."""
+        self._unread: list[str] = []
+        """The texts of templates that are not understood: they may define any helper."""
         self._pure = True
         for file in files:
             self._read(file)
-        if not self._complete or not self._pure:
+        if self._unread or not self._pure:
             self._values = Values((), known=False)
         self.hooks = values.mention(_HOOK) or any(_HOOK.search(file.text) for file in files)
         """Whether helm may have left a document out: it drops hooks that it does not know."""
@@ -465,7 +453,7 @@ class Templates:
         try:
             parsed = _parse(file)
         except _Unparsed:
-            self._complete = False
+            self._unread.append(file.text)
             return
         self._bodies[file.name] = parsed.body
         self._pure = self._pure and parsed.pure
@@ -488,7 +476,8 @@ class Templates:
     def _grammar(self, name: str) -> _Grammar | None:
         body = self._bodies.get(name)
         # a helper of the template's own name takes its place, and `<no value>` is cut out of what is rendered
-        if body is None or name in self._helpers or "<no value>" in self._files[name].text:
+        replaced = name in self._helpers or any(name in text for text in self._unread)
+        if body is None or replaced or "<no value>" in self._files[name].text:
             return None
         root = _Known((), frozenset(), False)
         scope = _Scope(self._files[name], root, {"$": root}, 0)
@@ -504,7 +493,7 @@ class Templates:
 
     def helper(self, name: str) -> Sequence[_Body]:
         """The definitions that may stand behind a name; none where it is not known which."""
-        return self._helpers.get(name, ()) if self._complete and name not in self._files else ()
+        return () if self._unread or name in self._files else self._helpers.get(name, ())
 
     def known(self, code: str, scope: _Scope) -> _Known:
         tokens = _tokens(code)
@@ -531,7 +520,7 @@ class Templates:
             name = _literal(rest[0]) if rest else None
             one_line, read = self.called(name, operands[1] if len(operands) > 1 else _CONSTANT, scope)
             return _Known(None, keys | read, one_line)
-        if head == "index" and operands and operands[0].at is not None and all(_literal(term) for term in rest[1:]):
+        if head == "index" and piped is None and operands and all(_literal(term) for term in rest[1:]):
             return self._field(operands[0], [_literal(term) or "" for term in rest[1:]], scope)
         if head in ("true", "false", "nil"):
             return _CONSTANT
@@ -545,7 +534,7 @@ class Templates:
         if isinstance(term, _Group):
             return self._field(self.pipeline(term.commands, scope), term.fields, scope)
         if term[0] in "\"`'":
-            return _CONSTANT if not re.search(r"[\n\\]|%c", term) else _UNKNOWN
+            return _CONSTANT if not re.search(r"[\n\\]|%[^%a-zA-Z]*c", term) else _UNKNOWN
         if term[0] in ".$":
             name, *fields = term.split(".")
             start = scope.variables.get(name, _UNKNOWN) if name else scope.dot
@@ -598,14 +587,13 @@ class Templates:
         bodies = self.helper(name or "")
         if not bodies or scope.depth >= _MAX_CALLS:
             return False, frozenset()
-        key = (name or "", argument, scope.file.prefix)
+        key = (name or "", argument, scope.file.prefix, scope.depth)
         if key not in self._called:
-            self._called[key] = (False, frozenset())  # of one that calls itself, until it is known
             self._called[key] = self._run(bodies, argument, scope)
         return self._called[key]
 
     def _run(self, bodies: Sequence[_Body], argument: _Known, scope: _Scope) -> tuple[bool, frozenset[str]]:
-        writer = _Writer(self, _Language())
+        writer = _Writer(self, _Language(), in_place=False)
         try:
             one_line = not writer.helper(bodies, argument, scope, pad=0, free=False).breaks
         except _TooMuch:
@@ -776,7 +764,7 @@ class _Where:
 class _Writer:
     """Turns templates into a language, helpers in place."""
 
-    def __init__(self, templates: Templates, language: _Language, *, in_place: bool = True) -> None:
+    def __init__(self, templates: Templates, language: _Language, *, in_place: bool) -> None:
         self._templates = templates
         self._in_place = in_place
         self.language = language
@@ -841,6 +829,8 @@ class _Writer:
         if setting:
             return _NOTHING, _bound(scope, setting[2], known, where)
         commands = _commands(_tokens(action.code) or ()) or ()
+        if commands[1:] and commands[0][0] == "template":
+            commands = ()  # what follows is the helper's operand
         number = self.language.action(where.path, known.keys)
         return self._printed(commands, number, scope, where, free), scope
 
@@ -913,30 +903,39 @@ class _Grammar:
 
     def __init__(self, language: _Language, part: _Part) -> None:
         self.language = language
-        self._part = part
-        self._special = ((1 << language.size) - 1) & ~language.chained
-        self._before: dict[int, int] = {}
+        self.part = part
+        self.special = ((1 << language.size) - 1) & ~language.chained
+        """The positions whose followers are listed."""
+        self.before: dict[int, int] = {}
+        """What stands before each position that is listed so."""
         for position, after in language.follow.items():
             for follower in _bits(after):
-                self._before[follower] = self._before.get(follower, 0) | 1 << position
-        self._followers = sum(1 << position for position in self._before)
-        self._after_cache: dict[int, int] = {}
-        self._before_cache: dict[int, int] = {}
-        self._steps = 0
+                self.before[follower] = self.before.get(follower, 0) | 1 << position
+        self.followers = sum(1 << position for position in self.before)
 
     def read(self, text: str, *, alone: bool) -> list[_Row] | None:
         """For each line, the positions that printed it in one reading of the text or another; None where there is no reading, or
         looking for one takes too long. `alone`: the text is all that the template printed, but for blanks and `---`."""
         if len(text) * self.language.size > MAX_WORK:
             return None
-        # afresh for each document, so that what one costs does not depend on those read before
-        self._steps, self._after_cache, self._before_cache = 0, {}, {}
         try:
-            return self._read(text, alone)
+            return _Reading(self).rows(text, alone)
         except _TooMuch:
             return None
 
-    def _read(self, text: str, alone: bool) -> list[_Row] | None:
+
+class _Reading:
+    """All readings of one document at once: forward, the positions that may have printed each character after what comes before it;
+    back from the end, those of them from which the end can be reached."""
+
+    def __init__(self, grammar: _Grammar) -> None:
+        self._grammar = grammar
+        self._language = grammar.language
+        self._after_cache: dict[int, int] = {}
+        self._before_cache: dict[int, int] = {}
+        self._steps = 0
+
+    def rows(self, text: str, alone: bool) -> list[_Row] | None:
         start, end = self._bounds(alone)
         states: list[int] = []
         for character in text:
@@ -945,10 +944,9 @@ class _Grammar:
                 return None
             states.append(here)
             start = self._after(here)
-        return self._rows(text, states, end)
+        return self._back(text, states, end)
 
-    def _rows(self, text: str, states: Sequence[int], live: int) -> list[_Row]:
-        """Back from the end: what no reading to the end goes through falls away."""
+    def _back(self, text: str, states: Sequence[int], live: int) -> list[_Row]:
         rows: list[_Row] = []
         at = len(text) - 1
         for line in reversed(text.split("\n")):
@@ -968,21 +966,22 @@ class _Grammar:
         return rows[::-1]
 
     def _printing(self, character: str) -> int:
-        return self.language.characters.get(character, 0) | (self.language.anything if character != "\n" else 0)
+        own = self._language.characters.get(character, 0)
+        return own | (self._language.anything if character != "\n" else 0)
 
     def _after(self, positions: int) -> int:
         """What may follow any of them."""
-        special = positions & self._special
+        special = positions & self._grammar.special
         if special not in self._after_cache:
-            self._after_cache[special] = self._union(special, self.language.follow)
-        return (positions & self.language.chained) << 1 | self._after_cache[special]
+            self._after_cache[special] = self._union(special, self._language.follow)
+        return (positions & self._language.chained) << 1 | self._after_cache[special]
 
     def _earlier(self, positions: int) -> int:
         """What any of them may follow."""
-        special = positions & self._followers
+        special = positions & self._grammar.followers
         if special not in self._before_cache:
-            self._before_cache[special] = self._union(special, self._before)
-        return positions >> 1 & self.language.chained | self._before_cache[special]
+            self._before_cache[special] = self._union(special, self._grammar.before)
+        return positions >> 1 & self._language.chained | self._before_cache[special]
 
     def _union(self, positions: int, links: Mapping[int, int]) -> int:
         found = 0
@@ -996,13 +995,13 @@ class _Grammar:
     def _bounds(self, alone: bool) -> tuple[int, int]:
         """The positions that may come first in a document, and those that may come last. Helm cuts what a template prints at lines
         that begin with `---`, wherever these come from, and takes the blanks off each document."""
-        dash = self.language.characters.get("-", 0)
-        blank = self.language.anything
-        for character, positions in self.language.characters.items():
+        dash = self._language.characters.get("-", 0)
+        blank = self._language.anything
+        for character, positions in self._language.characters.items():
             blank |= positions if character.isspace() or (alone and character == "-") else 0
-        first, last = self._part.first, self._part.last
+        first, last = self._grammar.part.first, self._grammar.part.last
         if not alone:
-            after, before = self._cuts(dash | self.language.free)
+            after, before = self._cuts(dash | self._language.free)
             first, last = first | after, last | before
         return (
             _closed(first, lambda found: self._after(found & blank)),
@@ -1011,8 +1010,8 @@ class _Grammar:
 
     def _cuts(self, dash: int) -> tuple[int, int]:
         """What may stand after a `---` and before one."""
-        breaks = self.language.characters.get("\n", 0)
-        starts = dash & ~((self.language.chained & ~breaks) << 1)
+        breaks = self._language.characters.get("\n", 0)
+        starts = dash & ~((self._language.chained & ~breaks) << 1)
         after = self._after(self._after(starts) & dash) & dash
         before = self._earlier(self._earlier(dash) & dash) & starts
         return self._after(after), self._earlier(before)

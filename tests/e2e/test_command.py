@@ -55,6 +55,9 @@ def test_only_junk_is_nothing_to_scan(kguard: Kguard, tmp_path: Path) -> None:
         (["--rules", "kubescape=nowhere"], "there is no such folder"),
         (["--tool-path", "trivy=nowhere"], "there is no such file"),
         (["-o", "no/report.html"], "the folder no does not exist"),
+        (["-o", "a.html", "-o", "a.html"], "given twice"),
+        (["--timeout", "nan"], "give 1 to 86400 seconds"),
+        (["--timeout", "inf"], "give 1 to 86400 seconds"),
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(kguard: Kguard, pod: Path, flags: list[str], words: str) -> None:
@@ -79,7 +82,7 @@ def test_one_privileged_pod_is_one_finding_of_the_tools_that_run(kguard: Kguard,
     assert done.returncode == report["gate"]["exit_code"] == 1
     (finding,) = [item for item in report["findings"] if item["control"] == "privileged-container"]
     assert finding["tools"] == ["kubescape", "trivy"]
-    assert finding["location"] == {"path": "pod.yaml", "line": 8, "end_line": 8, "precision": "exact"}
+    assert finding["location"] == {"path": "pod.yaml", "line": 8, "end_line": 8, "precision": "exact", "values": []}
     assert finding["container"] == "c"
     assert {tool["name"]: tool["state"] for tool in report["tools"]} == {
         "kube-linter": "skipped-by-config",
@@ -151,7 +154,8 @@ def test_verbose_names_every_file(kguard: Kguard, fixtures: Path) -> None:
     shop = str(fixtures / "shop")
     text = kguard("scan", shop, "--tools", "trivy", "-v").stdout
     assert re.search(r"^not-kubernetes +\S*settings.yaml  no object with apiVersion and kind$", text, re.MULTILINE)
-    assert len(re.findall(r"^(?:scanned|not-kubernetes) ", text, re.MULTILINE)) == 12
+    assert len(re.findall(r"^(?:scanned|not-kubernetes) ", text, re.MULTILINE)) == 11
+    assert re.search(r"^ignored +\S*\.hidden  hidden$", text, re.MULTILINE)
     assert "not-kubernetes" not in kguard("scan", shop, "--tools", "trivy").stdout
 
 

@@ -34,10 +34,10 @@ def planted(folder: Path) -> list[tuple[str, int, str]]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from kguard.reports import json_v1
     from kguard.scan import scan
-    from kguard.settings import Profile, Settings
+    from kguard.settings import InputSettings, Profile, Settings
 
     rules = native_rules()
-    settings = Settings(profile=Profile.ALL, rules=rules)
+    settings = Settings(profile=Profile.ALL, rules=rules, inputs=InputSettings(hidden=True))
     return json.loads(json_v1.render(scan((str(native.FIXTURES / "shop"),), settings)))
 
 

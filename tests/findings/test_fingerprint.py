@@ -21,8 +21,8 @@ def test_another_api_version_is_the_same_object() -> None:
 
 def test_the_form() -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", fingerprint("c", REF, None, None))
-    assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{8}", fingerprint("c", REF, None, None, origin_path="a.yaml"))
-    assert fingerprint("c", REF, None, None) == fingerprint("c", REF, None, None, origin_path="a.yaml")[:16]
+    assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{8}", fingerprint("c", REF, None, None, place="a.yaml"))
+    assert fingerprint("c", REF, None, None) == fingerprint("c", REF, None, None, place="a.yaml")[:16]
 
 
 TEXT = st.text(max_size=4)
@@ -44,3 +44,4 @@ def test_an_identity_that_two_objects_have_carries_the_path(
     identities = Identities(objects)
     names = [identities.fingerprint("c", obj, None, None) for obj in objects]
     assert [len(name) for name in names] == [25, 16, 25]
+    assert names[0] != names[2]
