@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -62,9 +62,9 @@ def scan(
     """
     started, clock = datetime.now(UTC), time.monotonic()
     gathered = gather(sources, settings, stdin=stdin, progress=progress)
-    findings = _proven(
-        merge_by_object(gathered.evidence, gathered.inventory.objects, load_catalogue(), index), gathered.tools
-    )
+    inventory, known_path = gathered.inventory, anchored(gathered.inventory.sources)
+    merged = merge_by_object(gathered.evidence, inventory.objects, load_catalogue(), index, known_path)
+    findings = _proven(merged, gathered.tools)
     return Report(
         version=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -76,14 +76,16 @@ def scan(
         fail_on=settings.fail_on or "never",
         allow_incomplete=tuple(sorted(settings.allow_incomplete)),
         config_path=settings.config_path,
-        gate=judge(findings, gathered.tools, gathered.inventory, settings),
+        gate=judge(findings, gathered.tools, inventory, settings),
         tools=gathered.tools,
-        inputs=_inputs(gathered.inventory),
+        inputs=_inputs(inventory),
         findings=findings,
-        ignores=inline_ignores(
-            gathered.inventory.objects, {name: facts.ignores for name, facts in tool_facts().items()}, index
-        ),
+        ignores=inline_ignores(inventory.objects, _ignore_patterns(), index),
     )
+
+
+def _ignore_patterns() -> Mapping[str, Sequence[str]]:
+    return {name: facts.ignores for name, facts in tool_facts().items()}
 
 
 def _proven(findings: Iterable[Finding], tools: Iterable[ToolRun]) -> tuple[Finding, ...]:
