@@ -17,6 +17,7 @@ from kguard.findings.locate import locate_by_object
 from kguard.findings.merge import merge_by_object
 from kguard.inputs.discover import Discovery, discover
 from kguard.inputs.objects import index
+from kguard.inputs.paths import anchored
 from kguard.inputs.stage import workspace, write_part
 from kguard.model import (
     BundleSummary,

@@ -333,7 +333,7 @@ _RELEASE_LENGTH = 53
 _SIMPLE_KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
 _SEVERAL = re.compile(r"[,{\\\n]")
 """What helm does not take as it is in a value that is set: it may set something else as well."""
-_ODD_VALUE = re.compile(r"y|n|yes|no|on|off|0[\w.:+-]+", re.IGNORECASE)
+_ODD_VALUE = re.compile(r"y|n|yes|no|on|off|(?!0$)[-+.0xob_:e]*0[-+.0xob_:e]*", re.IGNORECASE)
 _ODD_KEY = re.compile(r"true|false|null|~||[-+.].*|\d.*\D.*", re.IGNORECASE)
 _HEADER = re.compile(rb"^---\n# Source: ([^\n]+)\n", re.MULTILINE)
 _SKIPPED = re.compile(r"\. (?:This document|The file) is skipped.*", re.DOTALL)
