@@ -90,8 +90,8 @@ class ToolFacts:
     """Annotations that silence it, as expressions over `key=value`."""
 
 
-Write = Callable[[Path, Sequence[KubeObject]], None]
-"""Puts objects into a folder, each as the file that it is staged as."""
+Write = Callable[[Path, Sequence[KubeObject], dict[KubeObject, Path]], None]
+"""Puts objects into a folder, each as the file that it is staged as; the last argument is where they stand already."""
 
 
 def run_tools(
@@ -204,13 +204,14 @@ class _Stage:
     def __init__(self, folder: Path, write: Write) -> None:
         self._folder, self._write = folder, write
         self._roots: dict[tuple[KubeObject, ...], Path] = {}
+        self._written: dict[KubeObject, Path] = {}
 
     def part(self, bundle: str, part: Part) -> StagePart:
         root = self._roots.get(part.objects)
         if root is None:
             root = self._roots[part.objects] = self._folder / str(len(self._roots) + 1)
             root.mkdir(parents=True, mode=0o700)
-            self._write(root, part.objects)
+            self._write(root, part.objects, self._written)
         staged = (StagedFile(path=obj.staged, ref=obj.ref, context=obj.staged in part.context) for obj in part.objects)
         return StagePart(id=root.name, bundle=bundle, root=root, files=tuple(staged))
 

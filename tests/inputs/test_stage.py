@@ -53,3 +53,14 @@ def test_the_workspace_is_private_and_gone_however_the_run_ends(error: type[Base
     else:
         work()
     assert not seen[0].exists()
+
+
+def test_an_object_that_stands_in_another_part_already_is_the_same_file(tmp_path: Path) -> None:
+    objects = (pod("tree/a.yaml"), pod("tree/b.yaml"))
+    written: dict[KubeObject, Path] = {}
+    write_part(tmp_path / "1", objects, written)
+    write_part(tmp_path / "2", objects[:1], written)
+    first, second = (tmp_path / part / objects[0].staged for part in ("1", "2"))
+    assert first.samefile(second)
+    assert second.read_bytes() == objects[0].text
+    assert written[objects[1]] == tmp_path / "1" / objects[1].staged

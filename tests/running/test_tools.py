@@ -50,7 +50,7 @@ said = {"read": paths, "found": paths}
 PRINT = 'print(json.dumps({"fake": said}))'
 
 
-def write(root: Path, objects: Sequence[KubeObject]) -> None:
+def write(root: Path, objects: Sequence[KubeObject], _: dict[KubeObject, Path]) -> None:
     for obj in objects:
         (root / obj.staged).parent.mkdir(parents=True, exist_ok=True)
         (root / obj.staged).write_bytes(obj.text)
