@@ -6,7 +6,8 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 TOOLCHAIN ?= $(CACHE)/kguard-toolchain
 CORPORA ?= $(or $(KGUARD_CORPORA),../shared/corpora)
 CATALOGUE ?= $(or $(KGUARD_CATALOGUE),../shared/catalogue)
-PARITY = badpods kubernetes-examples kube-prometheus network-policy-recipes checkov-kubernetes kubernetes-goat \
+PLAIN = badpods kubernetes-examples kube-prometheus network-policy-recipes checkov-kubernetes kubernetes-goat
+PARITY = $(PLAIN) \
   microservices-demo podinfo argo-cd dapr-chart flux2-kustomize-helm-example
 
 BIN = .venv/bin
@@ -14,7 +15,7 @@ REPORT = out/kguard-report.html
 export PATH := $(TOOLCHAIN)/bin:$(PATH)
 export KGUARD_RULES = kubescape=$(TOOLCHAIN)/rules/kubescape
 
-.PHONY: help demo test lint unit tools browser record parity cofire bench generate clean
+.PHONY: help demo test lint unit tools browser record parity cofire lines bench generate clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,6 +53,9 @@ parity: .venv/installed tools  ## kguard's evidence against each tool run by han
 
 cofire: .venv/installed tools  ## the merge, over one-fault manifests
 	$(BIN)/python tests/cofire.py $(CATALOGUE)
+
+lines: .venv/installed tools  ## how exact and how right the lines of findings are: docs/lines.md
+	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/lines.py $(abspath $(CATALOGUE)) $(PLAIN)
 
 bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
 	$(BIN)/python tests/bench.py

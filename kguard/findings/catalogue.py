@@ -21,8 +21,8 @@ _PSS_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/
 class PlaceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """Where a control's faults can sit: a path pattern with conditions on what stands there.
 
-    A pattern starts at the object's root, at its pod spec (`pod.`) or at each of its containers (`container.`); `[*]` is every item
-    of a list, `*` every key of a map.
+    A pattern starts at the object's root, at its pod spec (`pod.`), at the metadata of its pods (`pod-metadata.`) or at each of its
+    containers (`container.`); `[*]` is every item of a list, `*` every key of a map, `--flag` the argument that sets a flag.
     """
 
     at: str
@@ -38,7 +38,7 @@ class PlaceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     other_capability: tuple[str, ...] | None = None
     """Any capability but these."""
     verbs: tuple[str, ...] | None = None
-    """An RBAC rule that grants one of these verbs ..."""
+    """A verb or resource in an RBAC rule that grants one of these verbs ..."""
     resources: tuple[str, ...] | None = None
     """... on one of these resources; `*` grants all."""
     unset: bool = False

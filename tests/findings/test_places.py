@@ -73,9 +73,9 @@ CASES = [
     (
         "rbac-secrets-access",
         role("[{resources: [pods], verbs: [get]}, {resources: ['*'], verbs: [list]}, {resources: [secrets], verbs: ['*']}]"),
-        [("rules[1]", None), ("rules[2]", None)],
+        [("rules[1].resources[0]", None), ("rules[2].resources[0]", None)],
     ),
-    ("rbac-wildcard", role("[{resources: [pods], verbs: ['*']}]"), [("rules[0].verbs", None)]),
+    ("rbac-wildcard", role("[{resources: [pods], verbs: ['*']}]"), [("rules[0].verbs[0]", None)]),
 ]  # fmt: skip
 
 
