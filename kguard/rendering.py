@@ -10,7 +10,7 @@ from pathlib import Path
 from kguard.inputs.render import NotRendered, Render
 from kguard.model import Bundle, BundleState
 from kguard.running import process
-from kguard.running.tools import find_program, tool_facts
+from kguard.running.facts import find_program, tool_facts
 from kguard.settings import Settings
 
 RENDERERS = ("helm", "kustomize", "kubectl")

@@ -33,7 +33,9 @@ from kguard.model import (
 )
 from kguard.rendering import RENDERERS, render_all
 from kguard.running.contract import load_adapters
-from kguard.running.tools import ToolProgress, ToolResult, run_tools, tool_facts
+from kguard.running.facts import tool_facts
+from kguard.running.results import ToolResult
+from kguard.running.tools import ToolProgress, run_tools
 from kguard.settings import InputSettings, Settings
 
 __all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "scan"]

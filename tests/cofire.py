@@ -32,7 +32,7 @@ from kguard.inputs.stage import write_part
 from kguard.model import Finding, KubeObject, Located, Outcome, StagedFile, StagePart
 from kguard.running import process
 from kguard.running.contract import Adapter, load_adapters
-from kguard.running.tools import find_program
+from kguard.running.facts import find_program
 from kguard.settings import Profile, Settings
 
 COLUMNS = {"kube-linter": "kube_linter", "trivy": "trivy", "kubescape": "kubescape", "polaris": "polaris"}

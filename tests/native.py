@@ -23,7 +23,7 @@ from kguard.inputs.stage import write_part
 from kguard.model import Command, KubeObject, Outcome, StagedFile, StagePart
 from kguard.running import process
 from kguard.running.contract import Adapter
-from kguard.running.tools import find_program
+from kguard.running.facts import find_program
 from kguard.settings import InputSettings, Profile, Settings
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"

@@ -15,7 +15,7 @@ from kguard.inputs.objects import index, read_manifest
 from kguard.inputs.stage import write_part
 from kguard.model import KubeObject, Located, Outcome, StagePart
 from kguard.running import process
-from kguard.running.tools import find_program
+from kguard.running.facts import find_program
 from kguard.settings import Profile, Settings
 
 TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kguard.findings.ignores import inline_ignores
 from kguard.inputs.objects import index, read_manifest
-from kguard.running.tools import tool_facts
+from kguard.running.facts import tool_facts
 
 PATTERNS = {name: facts.ignores for name, facts in tool_facts().items()}
 TEXT = """apiVersion: apps/v1

@@ -29,7 +29,9 @@ from kguard.model import (
 )
 from kguard.running import process
 from kguard.running.contract import Adapter
-from kguard.running.tools import ToolProgress, ToolResult, find_program, run_tools, tool_facts
+from kguard.running.facts import find_program, tool_facts
+from kguard.running.results import ToolResult
+from kguard.running.tools import ToolProgress, run_tools
 from kguard.settings import Settings
 
 NewObject = Callable[..., KubeObject]
