@@ -22,7 +22,17 @@ from kguard.inputs.nodes import NodeReader, Unreadable, compose
 from kguard.inputs.objects import MAX_DOCUMENTS, MAX_FILE_BYTES, read_manifest
 from kguard.inputs.paths import display
 from kguard.inputs.render import NotRendered
-from kguard.inputs.templates import FileTrace, Keys, Made, Rendered, TemplateFile, Templates, TemplateTrace, Values
+from kguard.inputs.templates import (
+    OTHER_BREAKS,
+    FileTrace,
+    Keys,
+    Made,
+    Rendered,
+    TemplateFile,
+    Templates,
+    TemplateTrace,
+    Values,
+)
 from kguard.model import BundleKind, Command, KubeObject, Outcome, Span, Trace
 from kguard.text import printable
 
@@ -383,7 +393,7 @@ class Release:
             *(option for version in self.api_versions for option in ("--api-versions", version)),
             *(["--kube-version", self.kube_version] if self.kube_version else []),
         ]
-        name = self.release or _release_name(chart.name)
+        name = self.release_name(chart)
         return Command(argv=(program, "template", name, os.path.abspath(self.chart), "--include-crds", *options))
 
     def objects(self, outcome: Outcome) -> tuple[KubeObject, ...]:
@@ -401,6 +411,9 @@ class Release:
         except Unreadable as error:
             raise NotRendered(str(error)) from error
         return tuple(replace(obj, staged=f"tree/rendered--{number}.yaml") for number, obj in enumerate(found, start=1))
+
+    def release_name(self, chart: Chart) -> str:
+        return self.release or _release_name(chart.name)
 
     def _read(self) -> Chart:
         try:
@@ -553,6 +566,7 @@ class _Rendering:
         templates = [file for instance in instances for file in self._files(instance)]
         self._templates = Templates(templates, _values(release, instances))
         self._chart = release.path
+        self._release = release.release_name(chart)
         self._documents: Counter[str] = Counter()
         self._sources: Counter[Hashable] = Counter()
 
@@ -599,15 +613,16 @@ class _Rendering:
         path = self._path(block.name)
         made = Made(source=self._source(block.name, obj), spans=obj.item_spans)
         if block.name in self.crds or path == self._unsure:
-            return FileTrace(made, path, before if block.verbatim and path not in self._archives else None)
+            lined = block.verbatim and path not in self._archives and not OTHER_BREAKS.search(block.data.decode())
+            return FileTrace(made, path, before if lined else None)
         text = block.data.decode()
         blank = text[: len(text) - len(text.lstrip())].count("\n")
         rendered = Rendered(text=text.strip(), line=1 + blank - before, alone=alone)
         return TemplateTrace(made, self._templates, block.name, rendered)
 
     def _source(self, name: str, obj: KubeObject) -> Hashable:
-        """The same for every set of values; of several objects with one name, each by its number."""
-        key = (self._chart, name, obj.ref.group, obj.ref.kind, obj.ref.name)
+        """The same for every set of values, whatever the release is called; of several objects with one name, each by its number."""
+        key = (self._chart, name, obj.ref.group, obj.ref.kind, obj.ref.name.removeprefix(self._release))
         self._sources[key] += 1
         return (*key, self._sources[key])
 

@@ -105,36 +105,36 @@ _ACTION = re.compile(
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SET_AGAIN = re.compile(r"(\$\w+)(?:\s*,\s*(\$\w+))?\s*=(?!=)")
 _SETTING = re.compile(r"(?:(\$\w+)\s*,\s*)?(\$\w+)\s*(:?=)(?!=)\s*(.*)", re.DOTALL)
-_CHANGING = re.compile(r"\b(?:set|unset|merge\w*|mustMerge\w*)\s+(?!\((?:dict|deepCopy|mustDeepCopy)\b)")
-"""Functions that change their first operand, which may be the chart's values, unless it was made on the spot."""
+_CHANGING = re.compile(r"\b(?:unset|merge\w*|mustMerge\w*)\b|\bset\b(?!\s*\((?:dict|deepCopy|mustDeepCopy)\b)")
+"""Functions that change what they are given, which may be the chart's values; `set` changes nothing of what was made on the spot."""
 _BLANK = " \t\r\n"
 _OPENING = frozenset(("if", "with", "range", "define", "block"))
 
 
 def _pieces(text: str) -> Iterator[_Text | _Action]:
     """Text and actions in order, with the blanks taken off that `{{-` and `-}}` take off."""
-    at, trimmed = 0, False
+    at, line, trimmed = 0, 1, False
     while (start := text.find("{{", at)) >= 0:
         match = _ACTION.match(text, start)
         if match is None:
             raise _Unparsed
-        yield from _plain(text, at, start, trimmed, bool(match["left"]))
-        line = text.count("\n", 0, start) + 1
+        yield from _plain(text[at:start], line, trimmed, bool(match["left"]))
+        line += text.count("\n", at, start)
         code = match["code"].strip()
-        yield _Action("" if code.startswith("/*") else code, line, line + match[0].count("\n"))
-        at, trimmed = match.end(), bool(match["right"])
-    yield from _plain(text, at, len(text), trimmed, False)
+        end = line + match[0].count("\n")
+        yield _Action("" if code.startswith("/*") else code, line, end)
+        at, line, trimmed = match.end(), end, bool(match["right"])
+    yield from _plain(text[at:], line, trimmed, False)
 
 
-def _plain(text: str, start: int, end: int, left: bool, right: bool) -> Iterator[_Text]:
-    piece = text[start:end]
+def _plain(text: str, line: int, left: bool, right: bool) -> Iterator[_Text]:
     if left:
-        start += len(piece) - len(piece.lstrip(_BLANK))
-        piece = piece.lstrip(_BLANK)
+        line += text[: len(text) - len(text.lstrip(_BLANK))].count("\n")
+        text = text.lstrip(_BLANK)
     if right:
-        piece = piece.rstrip(_BLANK)
-    if piece:
-        yield _Text(piece, text.count("\n", 0, start) + 1)
+        text = text.rstrip(_BLANK)
+    if text:
+        yield _Text(text, line)
 
 
 @dataclass(slots=True)
@@ -176,8 +176,6 @@ def _parse(file: TemplateFile) -> _Parsed:
         word, rest = _first_word(piece.code)
         if word in _OPENING:
             stack.append(_Open(piece, False))
-            if len(stack) > _MAX_BLOCKS:
-                raise _Unparsed
         elif word == "else":
             _turn(stack, replace(piece, code=rest))
         elif word == "end":
@@ -185,6 +183,8 @@ def _parse(file: TemplateFile) -> _Parsed:
                 defines.setdefault(helper[0], []).append(_Body(file.path, helper[1], changing))
         else:
             stack[-1].add(piece)
+        if len(stack) > _MAX_BLOCKS:
+            raise _Unparsed
     if len(stack) != 1:
         raise _Unparsed
     body = _Body(file.path, tuple(stack[0].nodes), changing)
@@ -363,6 +363,11 @@ class Values:
         """The texts at a chart's value that are templates themselves."""
         return frozenset(text for found in self._at(prefix, path) for text in _texts(found) if "{{" in text)
 
+    def change(self) -> bool:
+        """Whether one of them is a template that may change others."""
+        texts = (text for _, source in self._sources for text in _texts(source))
+        return any("{{" in text and _CHANGING.search(text) for text in texts)
+
     def mention(self, pattern: re.Pattern[str]) -> bool:
         return any(pattern.search(text) for _, source in self._sources for text in _texts(source))
 
@@ -444,7 +449,7 @@ class Templates:
         self._pure = True
         for file in files:
             self._read(file)
-        if self._unread or not self._pure:
+        if self._unread or not self._pure or self._evaluates_unseen() or values.change():
             self._values = Values((), known=False)
         self.hooks = values.mention(_HOOK) or any(_HOOK.search(file.text) for file in files)
         """Whether helm may have left a document out: it drops hooks that it does not know."""
@@ -460,6 +465,11 @@ class Templates:
         for name, bodies in parsed.helpers.items():
             known = self._helpers.setdefault(name, [])
             known.extend(body for body in bodies if body not in known)
+
+    def _evaluates_unseen(self) -> bool:
+        """Whether templates may come out of files that are not among these."""
+        texts = [file.text for file in self._files.values()]
+        return any(re.search(r"\btpl\b", text) for text in texts) and any(".Files" in text for text in texts)
 
     def path(self, name: str) -> str:
         return self._files[name].path
@@ -477,7 +487,7 @@ class Templates:
         body = self._bodies.get(name)
         # a helper of the template's own name takes its place, and `<no value>` is cut out of what is rendered
         replaced = name in self._helpers or any(name in text for text in self._unread)
-        if body is None or replaced or "<no value>" in self._files[name].text:
+        if body is None or replaced or any("<no value>" in file.text for file in self._files.values()):
             return None
         root = _Known((), frozenset(), False)
         scope = _Scope(self._files[name], root, {"$": root}, 0)
@@ -580,7 +590,9 @@ class Templates:
 
     def element(self, known: _Known, scope: _Scope) -> _Known:
         """What `range` takes of a list or a mapping, one after the other."""
-        return known if known.at is None else self._place((*known.at, "[]"), scope)
+        if known.at is None:
+            return known
+        return replace(self._place((*known.at, "[]"), scope), empty=False)  # it may be a number that is counted to
 
     def called(self, name: str | None, argument: _Known, scope: _Scope) -> tuple[bool, frozenset[str]]:
         """Of a helper: whether what it prints has no line break, and the values that it reads."""
@@ -1131,7 +1143,7 @@ class _Spots:
         self._lines = rendered.text.split("\n")
         self._line = rendered.line
         self._known: dict[int, _Spot] = {}
-        self._grammar = templates.grammar(name) if not _OTHER_BREAKS.search(rendered.text) else None
+        self._grammar = templates.grammar(name) if not OTHER_BREAKS.search(rendered.text) else None
         self._rows = self._grammar.read(rendered.text, alone=rendered.alone) if self._grammar else None
 
     def text(self, line: int) -> str:
@@ -1175,7 +1187,7 @@ class _Spots:
         )
 
 
-_OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 """What YAML counts as the end of a line and editors and templates do not."""
 
 

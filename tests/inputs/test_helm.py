@@ -314,6 +314,14 @@ def test_a_set_of_values_has_the_same_sources(render: Rendered) -> None:
     assert len(set(sources[0])) == 7
 
 
+def test_releases_of_two_names_have_the_same_sources(tmp_path: Path, render: Rendered) -> None:
+    pods = "\n---\n".join(POD.replace("name: p", f"name: '{{{{ .Release.Name }}}}{end}'") for end in ("", "-a", "-a"))
+    chart = write(tmp_path / "web", {"Chart.yaml": CHART, "templates/p.yaml": pods})
+    dev, prod = ([obj.trace.source for obj in render(chart, release=name) if obj.trace] for name in ("dev", "prod"))
+    assert dev == prod
+    assert len(set(dev)) == 3
+
+
 def test_namespace_settings_and_versions_reach_the_templates(tmp_path: Path, render: Rendered) -> None:
     template = POD + (
         "  namespace: {{ .Release.Namespace }}\n  labels:\n    a: {{ .Values.a | quote }}\n    b: {{ .Values.b | quote }}\n"
