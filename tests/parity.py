@@ -159,6 +159,9 @@ def _verdict(
     if run.state in (RunState.MISSING, RunState.SKIPPED):
         return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=False)
     raw = _by_hand(adapter, plain, settings)
+    if raw is None and run.unread:
+        _without_killers(run, folder, plain)
+        raw = _by_hand(adapter, plain, settings)
     if raw is None:
         told = run.state is RunState.FAILED
         return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=told)
@@ -173,6 +176,17 @@ def _verdict(
         missing=native.keys - frozenset(own.values()),
         extra=frozenset(key for item, key in own.items() if native.read(item.object)) - native.keys,
     )
+
+
+def _without_killers(run: ToolRun, folder: Folder, plain: Path) -> None:
+    """Blank the lines of the objects that kill the tool."""
+    killers = {(item.path, item.document) for item in run.unread if "kills the tool" in item.reason}
+    for obj in folder.objects:
+        if (obj.origin.path, obj.origin.document) in killers:
+            file, span = plain / folder.file(obj), obj.origin.span
+            lines = file.read_bytes().split(b"\n")
+            lines[span.line - 1 : span.end_line] = [b""] * (span.end_line - span.line + 1)
+            file.write_bytes(b"\n".join(lines))
 
 
 def _by_hand(adapter: Adapter, plain: Path, settings: Settings) -> subprocess.CompletedProcess[bytes] | None:

@@ -11,7 +11,8 @@ from typing import BinaryIO
 from kguard.errors import UsageError
 from kguard.inputs.charts import Charts
 from kguard.inputs.ignore import Ignore
-from kguard.inputs.kustomizations import KUSTOMIZATIONS, Kustomizations
+from kguard.inputs.kustomizations import Kustomizations
+from kguard.inputs.kustomize.kustomization import NAMES
 from kguard.inputs.objects import MAX_FILE_BYTES
 from kguard.inputs.paths import display
 from kguard.inputs.plain import PlainReader, problem
@@ -117,7 +118,7 @@ def _sources(sources: Sequence[str]) -> tuple[list[Path], list[Path]]:
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist; nothing was scanned. Name a file or folder that does.")
-    paths = [path.parent if path.name in ("Chart.yaml", *KUSTOMIZATIONS) else path for path in paths]
+    paths = [path.parent if path.name in ("Chart.yaml", *NAMES) else path for path in paths]
     unique = {os.path.realpath(path): path for path in reversed(paths)}
     folders = sorted((path for path in unique.values() if path.is_dir()), key=lambda path: path.as_posix())
     roots = [os.path.realpath(folder) + os.sep for folder in folders]
@@ -145,7 +146,7 @@ def _take_folder(folder: Path, entries: Iterable[Entry], found: _Found) -> None:
 
 def _counts(path: Path) -> bool:
     """Whether what was left out might hold manifests: a folder, or a file with the name of one."""
-    return path.is_dir() or path.suffix.lower() in (*_MANIFESTS, ".tgz") or path.name in KUSTOMIZATIONS
+    return path.is_dir() or path.suffix.lower() in (*_MANIFESTS, ".tgz") or path.name in NAMES
 
 
 def _owned(path: Path, found: _Found) -> tuple[FileState, str] | None:

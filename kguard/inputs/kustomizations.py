@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kguard.inputs.kustomize import NAMES, Kustomization, Root, read_kustomization
+from kguard.inputs.kustomize.kustomization import NAMES, Kustomization, read_kustomization
+from kguard.inputs.kustomize.root import Root
 from kguard.inputs.nodes import Unreadable
 from kguard.inputs.paths import display
 from kguard.model import BundleKind, FileState
 from kguard.settings import InputSettings, KustomizationSettings
-
-KUSTOMIZATIONS = NAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class _Graph:
         files: dict[Path, Path] = {}
         read: dict[Path, Kustomization | None] = {}
         for path in paths:
-            if path.name in KUSTOMIZATIONS:
+            if path.name in NAMES:
                 try:
                     found = read_kustomization(path)
                 except Unreadable:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from kguard.inputs.kustomize import kustomization
 from kguard.inputs.objects import MAX_FILE_BYTES, read_manifest
 from kguard.inputs.paths import display
 from kguard.model import FileState, InputFile, InputProblem, KubeObject
 
-KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
 TREE = "tree"
 """Top folder of every stage: trivy skips folders called dev, proc and sys at the top."""
 
@@ -45,7 +45,7 @@ class PlainReader:
         """Take what a file holds; `path` is what reports call it."""
         content = read_manifest(path, data, self.bundle)
         self.problems.extend(content.problems)
-        kept = [obj for obj in content.objects if obj.ref.group != KUSTOMIZE_GROUP]
+        kept = [obj for obj in content.objects if obj.ref.group != kustomization.GROUP]
         notes = list(content.notes) + [f"{problem.message}" for problem in content.problems]
         if kept:
             state = FileState.SCANNED

@@ -65,6 +65,8 @@ class Ended:
     reason: str | None
     parsed: Parsed | None
     account: Account
+    tries: tuple[Outcome, ...] = ()
+    """The processes before it: the one that died, and those that looked for what killed it."""
 
 
 def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, str], KubeObject]) -> ToolResult:
@@ -73,18 +75,18 @@ def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, st
     counts = total(item.account.counts for item in ended)
     missed = (_unread(item.part, file, why, objects) for item in ended for file, why in item.account.unread)
     parsed = tuple((item.part, item.parsed) for item in ended if item.parsed is not None)
-    outcomes = [item.outcome for item in ended]
+    outcomes = [outcome for item in ended for outcome in (*item.tries, item.outcome)]
     run = ToolRun(
         name=tool.adapter.name,
         state=state,
         version=tool.version,
         reason=_reason(tool.adapter.name, state, ended, counts.unread),
         program=str(tool.program),
-        exit_codes=tuple(outcome.exit_code for outcome in outcomes),
+        exit_codes=tuple(item.outcome.exit_code for item in ended),
         seconds=_wall_seconds(ended),
         cpu_seconds=_sum(outcome.cpu_seconds for outcome in outcomes),
         peak_memory_bytes=max((it.peak_memory_bytes for it in outcomes if it.peak_memory_bytes), default=None),
-        processes=len(ended),
+        processes=len(outcomes),
         rules=active_rules(tool.rules, (item for _, item in parsed)),
         objects=counts,
         unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object.identity, item.reason))),

@@ -32,6 +32,7 @@ from kguard.running import process
 from kguard.running.account import account, nothing_read
 from kguard.running.contract import Adapter
 from kguard.running.facts import find_program, get_it
+from kguard.running.quarantine import Quarantine
 from kguard.running.results import Ended, Ready, ToolResult, active_rules, combined
 from kguard.running.shard import Part, parts
 from kguard.settings import Settings
@@ -71,11 +72,12 @@ def run_tools(
     `folder` is private to this run. `progress` is called from the workers, never twice at once. When the caller is interrupted,
     all processes are gone before the interruption goes on.
     """
-    runner = _Runner(settings=settings, folder=folder, meter=_Meter(progress))
+    stage = _Stage(folder / "stage", write)
+    runner = _Runner(settings=settings, folder=folder, meter=_Meter(progress), stage=stage)
     with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
         try:
             tools = list(pool.map(runner.prepare, adapters))
-            futures = _submit(pool, runner, tools, bundles, _Stage(folder / "stage", write))
+            futures = _submit(pool, runner, tools, bundles)
             objects = {obj.key: obj for bundle in bundles for obj in bundle.objects}
             return tuple(
                 ToolResult(run=tool)
@@ -104,7 +106,6 @@ def _submit(
     runner: _Runner,
     tools: Iterable[Ready | ToolRun],
     bundles: Sequence[Bundle],
-    stage: _Stage,
 ) -> Mapping[str, Sequence[Future[Ended]]]:
     """Stage the parts and hand each on at once, so that the first run while the last are still written. By tool's name, in the
     bundles' order."""
@@ -122,7 +123,7 @@ def _submit(
     started: dict[int, Future[Ended]] = {}
     for number in order:
         tool, bundle, part = planned[number]
-        started[number] = pool.submit(runner.run, tool, stage.part(bundle.id, part))
+        started[number] = pool.submit(runner.run, tool, bundle.id, part, runner.stage.part(bundle.id, part))
     futures: defaultdict[str, list[Future[Ended]]] = defaultdict(list)
     for number, (tool, _, _) in enumerate(planned):
         futures[tool.adapter.name].append(started[number])
@@ -140,15 +141,17 @@ class _Stage:
 
     def __init__(self, folder: Path, write: Write) -> None:
         self._folder, self._write = folder, write
+        self._lock = threading.Lock()
         self._roots: dict[tuple[KubeObject, ...], Path] = {}
         self._written: dict[KubeObject, Path] = {}
 
     def part(self, bundle: str, part: Part) -> StagePart:
-        root = self._roots.get(part.objects)
-        if root is None:
-            root = self._roots[part.objects] = self._folder / str(len(self._roots) + 1)
-            root.mkdir(parents=True, mode=0o700)
-            self._write(root, part.objects, self._written)
+        with self._lock:
+            root = self._roots.get(part.objects)
+            if root is None:
+                root = self._roots[part.objects] = self._folder / str(len(self._roots) + 1)
+                root.mkdir(parents=True, mode=0o700)
+                self._write(root, part.objects, self._written)
         staged = (StagedFile(path=obj.staged, ref=obj.ref, context=obj.staged in part.context) for obj in part.objects)
         return StagePart(id=root.name, bundle=bundle, root=root, files=tuple(staged))
 
@@ -185,6 +188,7 @@ class _Runner:
     settings: Settings
     folder: Path
     meter: _Meter
+    stage: _Stage
     cancel: threading.Event = field(default_factory=threading.Event)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -231,9 +235,22 @@ class _Runner:
             reason = f"{program} does not answer as {adapter.name} does: {error}"
             raise _Unfit(RunState.WRONG_VERSION, reason) from error
 
-    def run(self, tool: Ready, part: StagePart) -> Ended:
-        """Run a process over a part and parse what it printed at once: no worker holds more than one output."""
+    def run(self, tool: Ready, bundle: str, part: Part, staged: StagePart) -> Ended:
+        """Run a tool over a part; where it dies, find the objects that kill it and run it over the others."""
         self.meter.count(tool.adapter.name, 0)
+        ended = self._once(tool, staged)
+        if ended.state in (RunState.FAILED, RunState.UNREADABLE_OUTPUT) and not self.cancel.is_set():
+            quarantine = Quarantine(lambda some: self._some(tool, bundle, part, some), self.settings.timeout)
+            ended = quarantine.healed(ended, part)
+        self.meter.count(tool.adapter.name, 1)
+        return ended
+
+    def _some(self, tool: Ready, bundle: str, part: Part, objects: Sequence[KubeObject]) -> Ended:
+        some = Part(objects=tuple(objects), context=part.context.intersection(obj.staged for obj in objects))
+        return self._once(tool, self.stage.part(bundle, some))
+
+    def _once(self, tool: Ready, part: StagePart) -> Ended:
+        """One process, parsed at once: no worker holds more than one output."""
         command = tool.adapter.plan(part, self.settings, tool.rules)
         folder, started = self._own_folder(), time.monotonic()
         outcome = process.run(
@@ -245,9 +262,7 @@ class _Runner:
             cancel=self.cancel,
         )
         shutil.rmtree(folder, ignore_errors=True)
-        ended = _judged(tool, part, outcome, started, self.settings.timeout)
-        self.meter.count(tool.adapter.name, 1)
-        return ended
+        return _judged(tool, part, outcome, started, self.settings.timeout)
 
     def _own_folder(self) -> Path:
         return self.folder / f"process-{next(self._numbers)}"

@@ -278,19 +278,31 @@ def pods(new_object: NewObject, count: int, name: str = "plain") -> Bundle:
     return bundle(*(new_object(f"tree/{number:03}.yaml", bundle=name) for number in range(count)), name=name)
 
 
-def test_a_process_that_fails_takes_nothing_from_the_others(
+def test_an_object_that_kills_the_tool_is_unread_and_costs_no_other(
     run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject
 ) -> None:
     body = f"{GOOD}\nif any('003' in path for path in paths): sys.exit('dead')\n{PRINT}"
     program = write_script("fake", body, python=True)
     (result,) = run([new_adapter(part_limit=4)], pods(new_object, 12), tool_paths={"fake": program})
+    assert result.run.state is RunState.DEGRADED
+    assert result.run.reason == "fake did not read 1 of 12 objects"
+    assert result.run.objects == ObjectCounts(staged=12, read=11, unread=1)
+    assert [(item.object.name, item.reason) for item in result.run.unread] == [
+        ("tree/003.yaml", "it kills the tool: fake failed: it ended with 1")
+    ]
+    assert sum(len(parsed.evidence) for _, parsed in result.parsed) == result.run.evidence == 11
+    # two parts that live; one that dies, a harmless object, four halves, and the three that are left
+    assert (result.run.processes, result.run.exit_codes) == (2 + 1 + 1 + 4 + 1, (0, 0, 0))
+
+
+def test_a_tool_that_dies_of_everything_has_failed_and_is_not_run_for_long(
+    run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject
+) -> None:
+    program = write_script("fake", f"{GOOD}\nif paths: sys.exit('dead')\n{PRINT}", python=True)
+    (result,) = run([new_adapter()], pods(new_object, 12), tool_paths={"fake": program})
     assert result.run.state is RunState.FAILED
-    assert result.run.reason == "1 of 3 processes: fake failed: it ended with 1"
-    assert result.run.exit_codes == (1, 0, 0)
-    assert result.run.objects == ObjectCounts(staged=12, read=8, unread=4)
-    assert [item.object.name for item in result.run.unread] == [f"tree/{number:03}.yaml" for number in (0, 3, 6, 9)]
-    assert [len(parsed.evidence) for _, parsed in result.parsed] == [4, 4]
-    assert result.run.evidence == 8
+    assert result.run.objects == ObjectCounts(staged=12, read=0, unread=12)
+    assert result.run.processes == 1
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 7])

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from kguard.inputs.kustomize import Kustomization, Root, is_repository, read_kustomization, without_notes
+from kguard.inputs.kustomize.kustomization import Kustomization, is_repository, read_kustomization
+from kguard.inputs.kustomize.root import Root, without_notes
 from kguard.inputs.nodes import Unreadable
 from kguard.inputs.render import NotRendered, Render
 from kguard.model import Command, KubeObject, Outcome, RunState
 from kguard.running import process
 
-OVERLAYS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "overlays"
+OVERLAYS = Path(__file__).resolve().parents[3] / "fixtures" / "overlays"
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"
 
 

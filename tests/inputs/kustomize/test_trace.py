@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from kguard.inputs.kustomize import Root
+from kguard.inputs.kustomize.patches import labelled
+from kguard.inputs.kustomize.root import Root
+from kguard.inputs.kustomize.trace import KustomizeTrace
 from kguard.inputs.objects import index, lookup
-from kguard.inputs.overlays import KustomizeTrace, labelled
 from kguard.model import FieldPath, KubeObject, Location, Precision
 from kguard.running import process
 
-OVERLAYS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "overlays"
+OVERLAYS = Path(__file__).resolve().parents[3] / "fixtures" / "overlays"
 NAMED = ("name", "key", "containerPort", "port", "mountPath")
 HEAD = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
 
