@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -333,9 +334,28 @@ def _polaris(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Pa
         for container, checks in levels:
             keys |= {(rule, *identity, container) for rule, check in (checks or {}).items() if not check["Success"]}
     listed = {(result["Kind"], result["Namespace"], result["Name"]) for result in results}
-    return Native(
-        keys=frozenset(keys), read=lambda obj: (obj.ref.kind, obj.ref.namespace or "", obj.ref.name) in listed
-    )
+    counts = Counter(_polaris_identity(obj) for obj in folder.objects)
+    # it reads no further in a file once a document cannot be read, and names objects so that another of the name may be meant
+    stopped = set(re.findall(rf"skipping {re.escape(str(plain))}/(.+?): ", done.stderr.decode()))
+
+    def read(obj: KubeObject) -> bool:
+        if _polaris_identity(obj) not in listed or any(counts[role] > 1 for role in _roles(obj)):
+            return False
+        return counts[_polaris_identity(obj)] == 1 or folder.file(obj) not in stopped
+
+    return Native(keys=frozenset(keys), read=read)
+
+
+def _polaris_identity(obj: KubeObject) -> Key:
+    return (obj.ref.kind, obj.ref.namespace or "", obj.ref.name)
+
+
+def _roles(obj: KubeObject) -> Iterator[Key]:
+    """What a binding binds: of two roles of one name it sees either."""
+    ref = index(obj).value.get("roleRef")
+    if isinstance(ref, dict):
+        kind = str(ref.get("kind"))
+        yield (kind, "" if kind == "ClusterRole" else obj.ref.namespace or "", str(ref.get("name")))
 
 
 NATIVE: dict[str, Callable[[subprocess.CompletedProcess[bytes], Folder, Path], Native]] = {
