@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kguard.inputs.helm import Chart, Release, read_chart, role
+from kguard.inputs.helm.chart import CHART_FILE, Chart, read_chart, role
+from kguard.inputs.helm.files import ARCHIVE
+from kguard.inputs.helm.release import Release
 from kguard.inputs.nodes import Unreadable
 from kguard.inputs.paths import display
 from kguard.model import BundleKind, FileState
 from kguard.settings import ChartSettings, InputSettings
 
-_CHART = "Chart.yaml"
-_ARCHIVE = ".tgz"
 _TEMPLATES = ("template of the chart", "CRD of the chart")
 _OTHER = "file of the chart"
 
@@ -57,17 +57,17 @@ class Charts:
 
 def _role_without_chart(place: Path, path: Path) -> str:
     """A chart that cannot be read is taken whole: a template must not be scanned as a manifest."""
-    return "metadata of the chart" if path == place / _CHART else "template of the chart"
+    return "metadata of the chart" if path == place / CHART_FILE else "template of the chart"
 
 
 def _found(paths: Iterable[Path]) -> Iterator[tuple[Path, Chart | None]]:
     given = list(paths)
-    folders = {path.parent for path in given if path.name == _CHART}
+    folders = {path.parent for path in given if path.name == CHART_FILE}
     tops = {folder for folder in folders if not _inside_another(folder, folders)}
     for folder in sorted(tops):
         yield folder, _read(folder)
     for path in given:
-        if path.suffix == _ARCHIVE and not _inside_another(path, folders):
+        if path.suffix == ARCHIVE and not _inside_another(path, folders):
             try:
                 chart = read_chart(path)
             except Unreadable:

@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kguard.inputs.helm import Release
+from kguard.inputs.helm.gotemplate import TemplateFile
+from kguard.inputs.helm.release import Release
+from kguard.inputs.helm.templates import Templates
+from kguard.inputs.helm.trace import Made, Rendered, TemplateTrace
+from kguard.inputs.helm.values import Values
 from kguard.inputs.objects import index, lookup
-from kguard.inputs.templates import Made, Rendered, TemplateFile, Templates, TemplateTrace, Values
 from kguard.model import FieldPath, KubeObject, Location, Precision, Span
 from kguard.running.process import run
 
-CHARTS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "charts"
+CHARTS = Path(__file__).resolve().parent.parent.parent.parent / "fixtures" / "charts"
 HELMS = ("helm", "helm4")
 
 Render = Callable[..., tuple[KubeObject, ...]]
