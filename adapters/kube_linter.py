@@ -129,7 +129,7 @@ def parse(outcome: Outcome) -> Parsed:
     if not outcome.stdout.strip():
         # exit 0 without JSON: no valid object among what it was given
         if outcome.exit_code == 0 and "no valid objects found" in stderr:
-            return Parsed(records=0, evidence=(), seen=frozenset(), unread=unread, complaints=complaints)
+            return Parsed(evidence=(), seen=frozenset(), unread=unread, complaints=complaints)
         raise ToolFailure(_last_error(stderr, root) or f"it printed nothing and ended with {outcome.exit_code}")
     try:
         result = msgspec.json.decode(outcome.stdout, type=_Result)
@@ -138,7 +138,6 @@ def parse(outcome: Outcome) -> Parsed:
     titles = {check.name: check.description.split(". ")[0] for check in result.Checks}
     evidence = tuple(_evidence(report, titles, root) for report in result.Reports or ())
     return Parsed(
-        records=len(evidence),
         evidence=evidence,
         seen=None,
         unread=unread,

@@ -236,20 +236,19 @@ def parse(outcome: Outcome) -> Parsed:
     messages = _messages(outcome.stderr)
     if outcome.exit_code != 0:
         if any(_NOTHING_FOR_IT in text for _, text in messages):
-            return Parsed(records=0, evidence=(), seen=frozenset())
+            return Parsed(evidence=(), seen=frozenset())
         fatal = [text for level, text in messages if level in ("fatal", "error")]
         panic = [line for line in outcome.stderr.decode(errors="replace").splitlines() if line.startswith("panic: ")]
         raise ToolFailure((fatal or panic or [f"it ended with {outcome.exit_code} and named no reason"])[-1][:500])
     try:
         report = msgspec.json.decode(outcome.stdout, type=_Report)
         resources = {resource.resourceID: resource.object for resource in report.resources}
-        records = tuple(tuple(record) for record in _records(report, resources))
+        evidence = tuple(chain.from_iterable(_records(report, resources)))
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
     root = f"{outcome.command.part.root}/" if outcome.command.part else ""
     return Parsed(
-        records=len(records),
-        evidence=tuple(chain.from_iterable(records)),
+        evidence=evidence,
         seen=frozenset(_hint(raw) for raw in resources.values() if raw.sourcePath),
         rules=frozenset(report.summaryDetails.controls),
         complaints=tuple(sorted({text.replace(root, "") for level, text in messages if level == "warning"})),
@@ -289,7 +288,7 @@ def _evidence(
     raw = resources[resource]
     related = tuple(_hint(item) for item in _related(raw))
     places = [(rule.name, *place) for rule in control.rules or () if rule.status == "failed" for place in _places(rule)]
-    for inner, path, fix, owner in dict.fromkeys(places) or [("", "", "", "")]:
+    for number, (inner, path, fix, owner) in enumerate(dict.fromkeys(places) or [("", "", "", "")]):
         through, rest = _through(path or fix, raw, resources.get(owner) if owner != resource else None)
         yield Evidence(
             tool=name,
@@ -301,6 +300,7 @@ def _evidence(
             object=subject,
             path=field_path(rest),
             inner_rule=inner or None,
+            continued=number > 0,
             path_object=_hint(through) if through is not raw else None,
             related=related,
         )

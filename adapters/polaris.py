@@ -172,7 +172,6 @@ def parse(outcome: Outcome) -> Parsed:
         raise ParseError(str(error)) from error
     evidence = tuple(item for _, own in found for item in own)
     return Parsed(
-        records=len(evidence),
         evidence=evidence,
         seen=frozenset(hint for hint, _ in found),
         unread=tuple(

@@ -124,7 +124,6 @@ def parse(outcome: Outcome) -> Parsed:
     failed = [(result, found) for result in results for found in result.Misconfigurations if found.Status == "FAIL"]
     hints = {result.Target: ObjectHint(staged=result.Target) for result in results}
     return Parsed(
-        records=len(failed),
         evidence=tuple(item for result, found in failed for item in _evidence(hints[result.Target], found)),
         seen=frozenset(hints.values()),
         unread=tuple(
@@ -148,7 +147,7 @@ def _evidence(hint: ObjectHint, found: _Misconfiguration) -> Iterator[Evidence]:
         # the original prints the whole container, the values of its variables included
         message = "container should not add the capability SYS_MODULE"
     values: list[str | None] = [*sorted(set(_told_apart_by(rule, found.Message)))]
-    for value in values or [None]:
+    for number, value in enumerate(values or [None]):
         yield Evidence(
             tool=name,
             rule=rule,
@@ -160,6 +159,7 @@ def _evidence(hint: ObjectHint, found: _Misconfiguration) -> Iterator[Evidence]:
             container=sys.intern(container[1]) if container else None,
             lines=lines,
             value=value,
+            continued=number > 0,
         )
 
 

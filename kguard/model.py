@@ -409,6 +409,8 @@ class Evidence:
     """What the message quotes to tell this fault from its siblings: a capability, a variable, a key, a volume."""
     inner_rule: str | None = None
     """The rule inside a control (kubescape)."""
+    continued: bool = False
+    """A further place of the record of the evidence before it."""
     path_object: ObjectHint | None = None
     """The object that `path` runs through, where it is not `object` (kubescape's RBAC subjects)."""
     related: tuple[ObjectHint, ...] = ()
@@ -427,8 +429,6 @@ class Unread:
 class Parsed:
     """What one process printed, as records."""
 
-    records: int
-    """What the tool printed, counted as the tool counts: kubescape prints one record per resource and control."""
     evidence: tuple[Evidence, ...]
     seen: frozenset[ObjectHint] | None
     """Objects that the tool proves to have read; None where it cannot tell."""
@@ -438,6 +438,11 @@ class Parsed:
     """Ids of the rules that were on, from the output; None where the output does not tell."""
     complaints: tuple[str, ...] = ()
     """What the tool warned of; no times, no stage paths."""
+
+    @property
+    def records(self) -> int:
+        """What the tool printed, counted as the tool counts: kubescape prints one record per resource and control."""
+        return sum(1 for item in self.evidence if not item.continued)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -506,6 +511,8 @@ class ToolRun:
     peak_memory_bytes: int | None = None
     processes: int = 0
     rules: ActiveRules | None = None
+    canary: bool | None = None
+    """Whether it reported kguard's own bad object in every process; None where it was not asked to."""
     objects: ObjectCounts = ObjectCounts()
     unread: tuple[UnreadObject, ...] = ()
     records: int = 0

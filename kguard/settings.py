@@ -95,6 +95,8 @@ class Settings:
     """How many tool processes may run side by side."""
     timeout: float = 300.0
     """Seconds that one process may take."""
+    canary: bool = True
+    """Whether a known-bad object stands in the input of every process."""
     severity_rule: str = "catalogue"
     inputs: InputSettings = InputSettings()
     config_path: str | None = None

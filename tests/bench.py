@@ -108,7 +108,7 @@ def run_own(folder: str, report: str) -> None:
     words: dict[str, None] = dict.fromkeys(("tools", "frameworks", "allow_incomplete", "jobs", "config"))
     rules = tuple(os.environ.get("KGUARD_RULES", "").split())
     lists = {"formats": (), "rules": rules, "tool_path": (), "exclude": ()}
-    flags = {"hidden": False, "every_row": False, "verbose": False, "quiet": True}
+    flags = {"canary": True, "hidden": False, "every_row": False, "verbose": False, "quiet": True}
     request = {"paths": (folder,), "outputs": (report,), "profile": "default", "fail_on": "never", "timeout": 3600.0}
     command(Request(**words, **lists, **flags, **request))  # type: ignore[arg-type]
     used, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)

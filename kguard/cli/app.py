@@ -109,6 +109,12 @@ def scan_command(
     exclude: Annotated[list[str] | None, _EXCLUDE] = None,
     hidden: Annotated[bool, _HIDDEN] = False,
     config: Annotated[str | None, _CONFIG] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary/--no-canary", help="Put a known-bad object into every tool's input, as a proof that it looks."
+        ),
+    ] = True,
     every_row: Annotated[
         bool, typer.Option("--all", help="All findings in the terminal table, not the first 12.")
     ] = False,
@@ -135,6 +141,7 @@ def scan_command(
         timeout=timeout,
         exclude=tuple(exclude or ()),
         hidden=hidden,
+        canary=canary,
         config=config,
         every_row=every_row,
         quiet=quiet,

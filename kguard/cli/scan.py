@@ -35,6 +35,7 @@ class Request:
     timeout: float
     exclude: tuple[str, ...]
     hidden: bool
+    canary: bool
     config: str | None
     every_row: bool
     quiet: bool
@@ -75,6 +76,7 @@ def settings_of(request: Request) -> Settings:
         jobs=request.jobs or os.cpu_count() or 1,
         timeout=options.seconds(request.timeout),
         inputs=inputs,
+        canary=request.canary,
         config_path=config_path,
     )
 

@@ -57,6 +57,8 @@ def _gap(tool: ToolRun) -> str:
     match tool.state:
         case RunState.MISSING:
             return "is not installed"
+        case RunState.DEGRADED if tool.canary is False:
+            return "did not report the faults of kguard's own object"
         case RunState.DEGRADED if tool.objects.unread:
             return f"did not read {_count(tool.objects.unread, 'object')}"
         case RunState.DEGRADED if tool.processes:

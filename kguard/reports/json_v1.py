@@ -111,6 +111,8 @@ class Tool(msgspec.Struct):
     records: int
     evidence: int
     complaints: tuple[str, ...]
+    canary: bool | None = None
+    """Whether it reported the faults of an object of kguard's own; null where it was not asked to."""
 
 
 class BundleSummary(msgspec.Struct):
@@ -378,6 +380,7 @@ def _tool(tool: model.ToolRun) -> Tool:
         records=tool.records,
         evidence=tool.evidence,
         complaints=tool.complaints,
+        canary=tool.canary,
     )
 
 
@@ -468,6 +471,7 @@ def _tool_run(tool: Tool) -> model.ToolRun:
         records=tool.records,
         evidence=tool.evidence,
         complaints=tool.complaints,
+        canary=tool.canary,
     )
 
 

@@ -25,6 +25,8 @@ class ToolFacts:
     install: str
     proven: tuple[str, ...]
     """Versions whose output was compared with a run by hand."""
+    canary: tuple[str, ...] = ()
+    """Rules that must fire on kguard's own bad object, where they are on."""
     ignores: tuple[str, ...] = ()
     """Annotations that silence it, as expressions over `key=value`."""
 

@@ -73,12 +73,13 @@ class Quarantine:
         """What the tool says of all objects but its killers, which are unread, each with the tool's own words. What it was when it
         died where nothing can be done: a tool that dies of a harmless object is broken itself."""
         self._tries.append(died.outcome)
-        if self._dies([_harmless(part.objects[0].bundle)]) is not None:
+        objects = [obj for obj in part.objects if obj is not part.canary]
+        if self._dies([_harmless(objects[0].bundle)]) is not None:
             return died
-        killers = find_killers(part.objects, self._dies, lambda: time.monotonic() < self._until)
+        killers = find_killers(objects, self._dies, lambda: time.monotonic() < self._until)
         reasons = {obj.staged: f"it kills the tool: {words}" for obj, words in killers.found}
         reasons |= dict.fromkeys((obj.staged for obj in killers.unsure), "in a group that kills the tool")
-        rest = [obj for obj in part.objects if obj.staged not in reasons]
+        rest = [obj for obj in objects if obj.staged not in reasons]
         alive = self._run(rest) if rest else died
         if alive.parsed is None:
             return died

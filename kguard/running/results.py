@@ -65,6 +65,8 @@ class Ended:
     reason: str | None
     parsed: Parsed | None
     account: Account
+    canary: bool | None = None
+    """Whether the canary was reported; None where none was asked for."""
     tries: tuple[Outcome, ...] = ()
     """The processes before it: the one that died, and those that looked for what killed it."""
 
@@ -88,6 +90,7 @@ def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, st
         peak_memory_bytes=max((it.peak_memory_bytes for it in outcomes if it.peak_memory_bytes), default=None),
         processes=len(outcomes),
         rules=active_rules(tool.rules, (item for _, item in parsed)),
+        canary=_canary(item.canary for item in ended),
         objects=counts,
         unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object.identity, item.reason))),
         records=sum(item.records for _, item in parsed),
@@ -112,6 +115,8 @@ def _reason(name: str, state: RunState, ended: Sequence[Ended], unread: int) -> 
     if state is RunState.DEGRADED:
         unknown = [line for item in ended for line in item.account.unknown]
         staged = sum(item.account.counts.staged for item in ended)
+        if any(item.canary is False for item in ended):
+            return next(item.reason for item in ended if item.canary is False)
         missed = f"{name} did not read {unread:,} of {staged:,} objects"
         return missed if unread else f"{name} could not read what it was not given: {unknown[0]}"
     reasons = [item.reason for item in ended if item.state is state and item.reason]
@@ -123,6 +128,11 @@ def active_rules(known: RuleSet, parsed: Iterable[Parsed]) -> ActiveRules:
     told = [item.rules for item in parsed if item.rules is not None]
     ids = frozenset[str]().union(*told) if told else known.ids
     return ActiveRules(active=None if ids is None else len(ids), digest=known.digest, source=known.source)
+
+
+def _canary(fired: Iterable[bool | None]) -> bool | None:
+    known = [item for item in fired if item is not None]
+    return all(known) if known else None
 
 
 def _wall_seconds(ended: Sequence[Ended]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kguard.model import KubeObject, ObjectRef, Splitting
 from kguard.running.contract import Adapter
@@ -21,10 +21,16 @@ class Part:
     objects: tuple[KubeObject, ...]
     context: frozenset[str] = frozenset()
     """Staged names of the objects that are here only for the others' sake; another part judges them."""
+    canary: KubeObject | None = None
+    """Among the objects, and context: nobody is told what is said of it."""
 
     @property
     def judged(self) -> tuple[KubeObject, ...]:
         return tuple(obj for obj in self.objects if obj.staged not in self.context)
+
+    def watched(self, canary: KubeObject) -> Part:
+        """The part with the canary in it."""
+        return replace(self, objects=(*self.objects, canary), context=self.context | {canary.staged}, canary=canary)
 
 
 def parts(adapter: Adapter, objects: Sequence[KubeObject], jobs: int) -> tuple[Part, ...]:

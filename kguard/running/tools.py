@@ -30,8 +30,9 @@ from kguard.model import (
 )
 from kguard.running import process
 from kguard.running.account import account, nothing_read
+from kguard.running.canary import STAGED, canary, expected, silent
 from kguard.running.contract import Adapter
-from kguard.running.facts import find_program, get_it
+from kguard.running.facts import find_program, get_it, tool_facts
 from kguard.running.quarantine import Quarantine
 from kguard.running.results import Ended, Ready, ToolResult, active_rules, combined
 from kguard.running.shard import Part, parts
@@ -114,7 +115,9 @@ def _submit(
         for tool in tools
         if isinstance(tool, Ready)
         for bundle in bundles
-        for part in parts(tool.adapter, bundle.objects, runner.settings.jobs)
+        for part in _watched(
+            parts(tool.adapter, bundle.objects, runner.settings.jobs), bundle.id, tool, runner.settings
+        )
     ]
     for tool, _, part in planned:
         runner.meter.plan(tool.adapter.name, len(part.judged))
@@ -128,6 +131,13 @@ def _submit(
     for number, (tool, _, _) in enumerate(planned):
         futures[tool.adapter.name].append(started[number])
     return futures
+
+
+def _watched(planned: Sequence[Part], bundle: str, tool: Ready, settings: Settings) -> Sequence[Part]:
+    """The parts with the canary, for a tool whose rules on it are known."""
+    facts = tool_facts().get(tool.adapter.name)
+    known = settings.canary and facts is not None and facts.canary
+    return [part.watched(canary(bundle)) for part in planned] if known else planned
 
 
 def _cost(adapter: Adapter, part: Part) -> int:
@@ -247,6 +257,8 @@ class _Runner:
 
     def _some(self, tool: Ready, bundle: str, part: Part, objects: Sequence[KubeObject]) -> Ended:
         some = Part(objects=tuple(objects), context=part.context.intersection(obj.staged for obj in objects))
+        if part.canary is not None:
+            some = some.watched(part.canary)
         return self._once(tool, self.stage.part(bundle, some))
 
     def _once(self, tool: Ready, part: StagePart) -> Ended:
@@ -269,32 +281,41 @@ class _Runner:
 
 
 def _judged(tool: Ready, part: StagePart, outcome: Outcome, started: float, timeout: float) -> Ended:
-    state, reason, parsed = outcome.failure, outcome.reason, None
+    state, reason, parsed, fired = outcome.failure, outcome.reason, None, None
     if state is None:
-        state, reason, parsed = _parsed(tool.adapter, part, outcome)
+        state, reason, parsed, fired = _parsed(tool, part, outcome)
     elif state is RunState.TIMED_OUT:
         reason = f"{reason} on {len(part.files):,} objects. Raise it with --timeout {timeout * 3:g}, or cut the input"
     held = account(part, parsed, tool.rules) if parsed is not None else nothing_read(part, reason or state)
     if state is RunState.OK and (held.unread or held.unknown):
         state = RunState.DEGRADED
     bare = replace(outcome, stdout=b"", stderr=b"")
-    return Ended(part=part, outcome=bare, started=started, state=state, reason=reason, parsed=parsed, account=held)
+    return Ended(
+        part=part, outcome=bare, started=started, state=state, reason=reason, parsed=parsed, account=held, canary=fired
+    )
 
 
-def _parsed(adapter: Adapter, part: StagePart, outcome: Outcome) -> tuple[RunState, str | None, Parsed | None]:
+def _parsed(tool: Ready, part: StagePart, outcome: Outcome) -> tuple[RunState, str | None, Parsed | None, bool | None]:
+    """State, reason, what was said, and whether the canary was reported."""
+    name = tool.adapter.name
     try:
-        return RunState.OK, None, _judged_here(part, adapter.parse(outcome))
+        parsed = tool.adapter.parse(outcome)
     except ToolFailure as error:
-        return RunState.FAILED, f"{adapter.name} failed: {error}", None
+        return RunState.FAILED, f"{name} failed: {error}", None, None
     except (ParseError, UnicodeDecodeError) as error:
-        return RunState.UNREADABLE_OUTPUT, f"What {adapter.name} printed cannot be read: {error}", None
+        return RunState.UNREADABLE_OUTPUT, f"What {name} printed cannot be read: {error}", None, None
     except RecursionError:  # hostile output may be nested deeper than a decoder goes
-        return RunState.UNREADABLE_OUTPUT, f"What {adapter.name} printed is nested too deeply to be read", None
+        return RunState.UNREADABLE_OUTPUT, f"What {name} printed is nested too deeply to be read", None, None
+    wanted = expected(name, tool.rules, parsed) if any(file.path == STAGED for file in part.files) else frozenset()
+    missed = silent(part, parsed, wanted)
+    if missed:
+        reason = f"{name} did not report {', '.join(missed)} on an object of kguard's own that has these faults"
+        return RunState.DEGRADED, f"{reason}: some of its checks are off", _judged_here(part, parsed), False
+    return RunState.OK, None, _judged_here(part, parsed), True if wanted else None
 
 
 def _judged_here(part: StagePart, parsed: Parsed) -> Parsed:
-    """Without evidence about objects that are here as context only, so that no object is judged twice. The tools that are split
-    print one record for each evidence.
+    """Without evidence about objects that are here as context only, so that no object is judged twice.
 
     Evidence about an object that is not in the part (polaris reads the name `y` as `true`) is told as something that the tool
     did not read: the run is degraded, and the rest of what it said is kept.
@@ -310,4 +331,4 @@ def _judged_here(part: StagePart, parsed: Parsed) -> Parsed:
     kept = tuple(
         item for item in parsed.evidence if (file := part.find(item.object)) is None or file.path not in context
     )
-    return replace(parsed, evidence=kept, records=parsed.records - len(parsed.evidence) + len(kept))
+    return replace(parsed, evidence=kept)

@@ -71,7 +71,6 @@ class FakeAdapter:
         except (ValueError, KeyError) as error:
             raise ParseError(repr(error)) from error
         return Parsed(
-            records=len(said["found"]),
             evidence=tuple(self._evidence(path) for path in said["found"]),
             seen=frozenset(ObjectHint(staged=path) for path in said["read"]),
             unread=tuple(Unread(object=ObjectHint(staged=path), reason="why") for path in said.get("unread", ())),

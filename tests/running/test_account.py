@@ -25,7 +25,7 @@ def part(*files: StagedFile) -> StagePart:
 
 
 def said(seen: list[ObjectHint] | None, *unread: Unread) -> Parsed:
-    return Parsed(records=0, evidence=(), seen=None if seen is None else frozenset(seen), unread=unread)
+    return Parsed(evidence=(), seen=None if seen is None else frozenset(seen), unread=unread)
 
 
 def at(path: str) -> ObjectHint:

@@ -505,13 +505,13 @@ def canned(version: str, then: str) -> str:
 @pytest.fixture
 def real(
     run: Run, new_object: NewObject, write_script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str, str], ToolRun]:
+) -> Callable[..., ToolRun]:
     """The run of a real adapter whose program, found on PATH, tells its version and then does what it is told."""
     library = tmp_path / "library"
     library.mkdir()
     (library / "nsa.json").write_text('{"name": "NSA", "controls": []}')
 
-    def start(name: str, then: str) -> ToolRun:
+    def start(name: str, then: str, *, canary: bool = False) -> ToolRun:
         adapter = next(item for item in import_module("kguard.adapters").ADAPTERS if item.name == name)
         program = write_script(name, canned(ANSWERS[name][0], then))
         monkeypatch.setenv("PATH", str(program.parent))
@@ -521,6 +521,7 @@ def real(
             frameworks=("nsa",),
             rules={"kubescape": library},
             timeout=1.0 if then == HANG else 20.0,
+            canary=canary,
         )
         return result.run
 
@@ -528,15 +529,27 @@ def real(
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_good_answer(real: Callable[[str, str], ToolRun], name: str) -> None:
+def test_a_good_answer(real: Callable[..., ToolRun], name: str) -> None:
     result = real(name, f"echo '{ANSWERS[name][1]}'")
     assert (result.state, result.reason, result.complaints) == (RunState.OK, None, ())
     assert result.objects.unread == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "rules"), [("trivy", "KSV-0011, KSV-0012, KSV-0017"), ("polaris", "cpuLimitsMissing, ")]
+)
+def test_an_answer_that_is_silent_about_the_canary_degrades_the_run(
+    real: Callable[..., ToolRun], name: str, rules: str
+) -> None:
+    result = real(name, f"echo '{ANSWERS[name][1]}'", canary=True)
+    assert (result.state, result.canary) == (RunState.DEGRADED, False)
+    assert (result.reason or "").startswith(f"{name} did not report {rules}")
+    assert "some of its checks are off" in (result.reason or "")
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("other", ANSWERS)
-def test_the_answer_of_another_tool(real: Callable[[str, str], ToolRun], name: str, other: str) -> None:
+def test_the_answer_of_another_tool(real: Callable[..., ToolRun], name: str, other: str) -> None:
     expected = RunState.OK if name == other else RunState.UNREADABLE_OUTPUT
     assert real(name, f"echo '{ANSWERS[other][1]}'").state is expected
 
@@ -554,7 +567,7 @@ def test_the_answer_of_another_tool(real: Callable[[str, str], ToolRun], name: s
         (HANG, RunState.TIMED_OUT),
     ],
 )
-def test_a_bad_answer(real: Callable[[str, str], ToolRun], name: str, then: str, state: RunState) -> None:
+def test_a_bad_answer(real: Callable[..., ToolRun], name: str, then: str, state: RunState) -> None:
     result = real(name, then)
     assert result.state is state
     assert (result.reason or "").startswith((f"{name} ", f"What {name} printed"))
