@@ -275,6 +275,8 @@ def _records(report: _Report, resources: Mapping[str, _Object]) -> Iterator[Iter
     decoder = msgspec.json.Decoder(_Result)
     for raw in report.results:
         result = decoder.decode(raw)
+        if result.resourceID not in resources:
+            raise ParseError(f"it has a result for {result.resourceID[:200]!r} and no such resource")
         subject = _subject_of(resources[result.resourceID])
         for control in result.controls:
             if control.status.status == "failed":

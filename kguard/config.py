@@ -500,7 +500,7 @@ def _missing(path: Path, is_right: Callable[[Path], bool], otherwise: str) -> st
 
 
 def _is_chart(path: Path) -> bool:
-    return (path / "Chart.yaml").is_file() or (path.is_file() and path.name.endswith((".tgz", ".tar.gz")))
+    return (path / "Chart.yaml").is_file() or (path.is_file() and path.name.endswith(".tgz"))
 
 
 def _is_kustomization(path: Path) -> bool:

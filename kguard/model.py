@@ -153,7 +153,7 @@ class Origin:
     document: int
     """1-based, counting every document of the file, empty ones too; of a template, the documents that it rendered."""
     item: int | None
-    """1-based position in a List, None outside one."""
+    """1-based position in a List, None outside one; where Lists stand in it, their items are counted in their stead."""
     span: Span
 
 
@@ -185,6 +185,11 @@ class Trace(Protocol):
     def source(self) -> Hashable:
         """What the object was made of: equal in every bundle that renders the same document of a base, or the same object of a
         template."""
+
+    @property
+    def own_ref(self) -> ObjectRef | None:
+        """What the source itself calls the object, without prefixes, hashes and namespaces that overlays add; None where it has no
+        name of its own (a template)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -599,8 +604,11 @@ class Absence:
     """A bundle that renders the same source without the fault."""
 
     bundle: str
+    object: ObjectRef
     by: Location | None
     """Where that bundle says otherwise (the patch that cures it); None where that cannot be told."""
+    silenced: bool = False
+    """An annotation tells a tool that found the fault elsewhere to be silent about it: nothing is known of it here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,12 @@ from kguard.inputs.objects import index
 from kguard.inputs.paths import anchored
 from kguard.inputs.stage import workspace, write_part
 from kguard.model import (
+    Absence,
     BundleSummary,
     Evidence,
     FileState,
     Finding,
+    InlineIgnore,
     Inputs,
     Inventory,
     Located,
@@ -67,7 +69,8 @@ def scan(
     gathered = gather(sources, settings, stdin=stdin, progress=progress)
     inventory, known_path = gathered.inventory, anchored(gathered.inventory.sources)
     merged = merge_by_object(gathered.evidence, inventory.objects, load_catalogue(), index, known_path)
-    findings = _proven(merged, gathered.tools)
+    ignores = inline_ignores(inventory.objects, _ignore_patterns(), index)
+    findings = _proven(merged, gathered.tools, ignores)
     return Report(
         version=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -83,7 +86,7 @@ def scan(
         tools=gathered.tools,
         inputs=_inputs(inventory),
         findings=findings,
-        ignores=inline_ignores(inventory.objects, _ignore_patterns(), index),
+        ignores=ignores,
     )
 
 
@@ -91,10 +94,25 @@ def _ignore_patterns() -> Mapping[str, Sequence[str]]:
     return {name: facts.ignores for name, facts in tool_facts().items()}
 
 
-def _proven(findings: Iterable[Finding], tools: Iterable[ToolRun]) -> tuple[Finding, ...]:
-    """A bundle is said to do without a fault only where every tool that found the fault looked at everything."""
+def _proven(
+    findings: Iterable[Finding], tools: Iterable[ToolRun], ignores: Iterable[InlineIgnore]
+) -> tuple[Finding, ...]:
+    """A bundle is said to do without a fault only where every tool that found the fault looked at everything, and was not told to be
+    silent about the object."""
     complete = {tool.name for tool in tools if tool.state.complete}
-    return tuple(finding if complete.issuperset(finding.tools) else replace(finding, absent=()) for finding in findings)
+    told = {(item.bundle, item.object, item.tool) for item in ignores}
+
+    def proven(finding: Finding, item: Absence) -> Absence:
+        silenced = any((item.bundle, item.object, tool) in told for tool in finding.tools)
+        return replace(item, silenced=silenced, by=None if silenced else item.by)
+
+    def checked(finding: Finding) -> Finding:
+        if not finding.absent:
+            return finding
+        known = finding.absent if complete.issuperset(finding.tools) else ()
+        return replace(finding, absent=tuple(proven(finding, item) for item in known))
+
+    return tuple(map(checked, findings))
 
 
 def gather(

@@ -116,7 +116,7 @@
   function seats(f) {
     const lines = [
       ...f.also.map((place) => `also in ${place.bundle}: ${place.object}, ${place.where}`),
-      ...f.absent.map((item) => (item.by ? `cured in ${item.bundle} by ${item.by}` : `not in ${item.bundle}`)),
+      ...f.absent.map((item) => (item.silenced ? `silenced by an annotation in ${item.bundle}` : item.by ? `cured in ${item.bundle} by ${item.by}` : `not in ${item.bundle}`)),
       ...(f.values.length ? [`the template reads ${f.values.map((value) => `.Values.${value}`).join(", ")}`] : []),
     ];
     return lines.length ? [make("h3", {}, "Where it comes from"), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : [];
@@ -225,6 +225,7 @@
     const query = new URLSearchParams(location.hash.slice(1));
     for (const key of ["severity", "tool"]) state[key] = new Set((query.get(key) || "").split(",").filter(Boolean));
     for (const key of ["kind", "control", "namespace", "bundle", "status", "text"]) state[key] = query.get(key) || "";
+    state.text = state.text.trim().toLowerCase();
   }
 
   text.addEventListener("input", () => { state.text = text.value.trim().toLowerCase(); refresh(); });

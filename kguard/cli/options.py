@@ -36,7 +36,7 @@ def tools(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:
     signed = [word for word in given if word[0] in "+-"]
     if signed and len(signed) != len(given):
         raise UsageError(f"--tools {text}: either name the tools to run (a,b) or change the set (+c,-d), not both.")
-    names = {choice("--tools", word.lstrip("+-"), known) for word in given}
+    names = {choice("--tools", word[1:] if word in signed else word, known) for word in given}
     if signed:
         dropped = {word[1:] for word in signed if word[0] == "-"}
         names = {name for name in known if name not in dropped}

@@ -91,6 +91,10 @@ def terminal(*, every_row: bool, verbose: bool = False) -> Terminal:
 def _replace(path: Path, text: Iterable[str]) -> None:
     """Write beside the target and rename, so that a reader never meets half a report."""
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+            with path.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(text)
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

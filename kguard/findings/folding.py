@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from kguard.findings.fingerprint import one_in_each_bundle
 from kguard.model import (
     Absence,
     Container,
@@ -33,22 +34,17 @@ class Made:
 
 def fold(made: Iterable[Made], objects: Sequence[KubeObject], index: Index) -> Iterator[Finding]:
     """The findings, those of one source in several bundles as one, at the first bundle that has the fault."""
-    siblings: dict[Hashable, list[KubeObject]] = defaultdict(list)
-    for obj in objects:
-        if obj.trace is not None:
-            siblings[obj.trace.source].append(obj)
-    seats: dict[Hashable, list[Made]] = defaultdict(list)
+    siblings = one_in_each_bundle(objects)
+    seats: dict[tuple[Hashable, ...], list[Made]] = defaultdict(list)
     for item in made:
-        if item.object.trace is None or len(siblings[item.object.trace.source]) == 1:
+        source = item.object.trace.source if item.object.trace is not None else None
+        if len(siblings.get(source, ())) < 2:
             yield item.finding
         else:
             finding = item.finding
-            key = (item.object.trace.source, finding.control, finding.container, finding.discriminator)
-            seats[key].append(item)
-    for found in seats.values():
-        source = found[0].object.trace
-        assert source is not None  # noqa: S101 - only objects with a trace have a seat
-        yield _folded(sorted(found, key=lambda item: item.object.key), siblings[source.source], index)
+            seats[source, finding.control, finding.container, finding.discriminator].append(item)
+    for (source, *_), found in seats.items():
+        yield _folded(sorted(found, key=lambda item: item.object.key), siblings[source], index)
 
 
 def statement_order(said: Statement) -> tuple[str, ...]:
@@ -66,7 +62,7 @@ def _folded(seats: Sequence[Made], siblings: Sequence[KubeObject], index: Index)
             Place(bundle=item.finding.bundle, object=item.finding.object, location=item.finding.location)
             for item in seats[1:]
         ),
-        absent=tuple(Absence(bundle=obj.bundle, by=_cure(seats[0], obj, index)) for obj in others),
+        absent=tuple(Absence(bundle=obj.bundle, object=obj.ref, by=_cure(seats[0], obj, index)) for obj in others),
         severity=min((item.finding.severity for item in seats), key=lambda severity: severity.rank),
         gated=any(item.finding.gated for item in seats),
         tools=tuple(sorted({tool for item in seats for tool in item.finding.tools})),

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +26,7 @@ _MERGE_TAG = "tag:yaml.org,2002:merge"
 _PLAIN_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "null", "none"))
 _NAMING_FIELDS = frozenset(("kind", "apiVersion", "name", "namespace", "image"))
 _REST_OF_LINE = re.compile("\\S[^\r\n\x85\u2028\u2029]*")
+_WORDS = re.compile(r"[a-z]+([-. /][a-z]+)*")
 _SHORT = 3
 """A value of so few characters is part of too many words: it is hidden only where it stands alone."""
 _TELLING = 8
@@ -66,6 +67,25 @@ def masked(text: str, obj: KubeObject, index: Index) -> str:
     names = {name for name in words.names if name in text and any(word in name for word in hidden)}
     patterns = [_pattern(word, name=word in names) for word in sorted({*hidden, *names}, key=lambda w: (-len(w), w))]
     return re.sub("|".join(patterns), lambda match: match[0] if match[0] in names else MASK, text)
+
+
+def secrets_of(objects: Iterable[KubeObject]) -> Mapping[str, tuple[str, ...]]:
+    """By bundle, the values of its Secrets that must not be shown in other objects either (a password in a ConfigMap, an image, a
+    command): those that are long enough and no plain words."""
+    found: dict[str, set[str]] = {}
+    for obj in objects:
+        if obj.ref.kind == "Secret":
+            spellings = {spelling for item in _hidden(obj) for spelling in _spellings(item)}
+            telling = {word for word in spellings if len(word) >= _TELLING and not _WORDS.fullmatch(word)}
+            found.setdefault(obj.bundle, set()).update(telling)
+    return {bundle: tuple(sorted(words, key=lambda word: (-len(word), word))) for bundle, words in found.items()}
+
+
+def without(words: Iterable[str], text: str) -> str:
+    """`text` with each of the words masked."""
+    for word in words:
+        text = text.replace(word, MASK)
+    return text
 
 
 def masked_lines(obj: KubeObject) -> tuple[str, ...]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kguard.findings.catalogue import Catalogue, Control, references
 from kguard.findings.excerpt import excerpt_of
 from kguard.findings.fingerprint import Identities
 from kguard.findings.folding import Made, fold, statement_order
 from kguard.findings.locate import location_of
-from kguard.findings.mask import masked
+from kguard.findings.mask import masked, secrets_of, without
 from kguard.findings.places import places
 from kguard.findings.routing import ANCHOR_KINDS, Key, Router, Support
 from kguard.findings.severity import severity_of
 from kguard.findings.surroundings import Surroundings
 from kguard.model import (
+    Excerpt,
     FieldPath,
     Finding,
     Fix,
     KubeObject,
     Located,
+    Location,
     ObjectIndex,
     Severity,
     Statement,
@@ -47,7 +49,7 @@ def merge_by_object(
     """The same for evidence that comes in batches, that about one object in one batch: a large run has hundreds of thousands of
     pieces, and those of a batch are dropped as soon as its findings are made. `known_path`: what fingerprints call a file."""
     around = Surroundings(objects, index)
-    maker = _Maker(catalogue, around, index, Identities(objects, known_path))
+    maker = _Maker(catalogue, around, index, Identities(objects, known_path), secrets_of(objects))
     made = _made(batches, Router(catalogue, around, index), maker, catalogue)
     return tuple(sorted(fold(made, objects, index), key=_report_order))
 
@@ -114,8 +116,16 @@ def _report_order(finding: Finding) -> tuple[object, ...]:
 class _Maker:
     """Turns the supports of one fault into its finding."""
 
-    def __init__(self, catalogue: Catalogue, around: Surroundings, index: Index, identities: Identities) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        around: Surroundings,
+        index: Index,
+        identities: Identities,
+        secrets: Mapping[str, Sequence[str]],
+    ) -> None:
         self._catalogue, self._around, self._index, self._identities = catalogue, around, index, identities
+        self._secrets = secrets
 
     def fingerprint(self, first: Support) -> str:
         container = first.container.name if first.container else None
@@ -153,7 +163,7 @@ class _Maker:
             remediation=control.remediation if control else "",
             fix=Fix(path=field_text(path), value=None) if path else None,
             references=references(control) if control else (),
-            excerpt=excerpt_of(obj, location, path or (container.path if container else ()), self._index),
+            excerpt=self._excerpt(obj, location, path or (container.path if container else ())),
         )
 
     def _path(self, support: Support, control: Control | None) -> FieldPath | None:
@@ -170,6 +180,12 @@ class _Maker:
                 return None  # a place that is no fault is found by its discriminator only
         return None
 
+    def _excerpt(self, obj: KubeObject, location: Location, path: FieldPath) -> Excerpt | None:
+        found, secrets = excerpt_of(obj, location, path, self._index), self._secrets.get(obj.bundle, ())
+        if found is None or not any(word in line for word in secrets for line in found.lines):
+            return found
+        return replace(found, lines=tuple(without(secrets, line) for line in found.lines))
+
     def _statements(self, supports: Sequence[Support]) -> tuple[Statement, ...]:
         statements = {self._statement(support): None for support in supports}
         return tuple(sorted(statements, key=statement_order))
@@ -178,7 +194,7 @@ class _Maker:
         item, evidence = support.evidence, support.evidence.evidence
         pointed = item.path is not None or item.container is not None
         named = item.object if item.object is not support.object else None
-        message = masked(evidence.message, item.object, self._index)
+        message = without(self._secrets.get(item.object.bundle, ()), masked(evidence.message, item.object, self._index))
         return Statement(
             tool=evidence.tool,
             rule=evidence.rule,

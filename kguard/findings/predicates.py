@@ -115,8 +115,8 @@ def _floating_tag_may_be_stale(spot: Spot) -> bool:
 
 def _mounts_host_path(spot: Spot) -> bool:
     name = mapping(spot.parent).get("name")
-    volumes = spot.pod.get("volumes")
-    return any(isinstance(v, Mapping) and v.get("name") == name and "hostPath" in v for v in volumes or ())
+    volumes = [mapping(item) for item in _items(spot.pod.get("volumes"))]
+    return any(volume.get("name") == name and "hostPath" in volume for volume in volumes)
 
 
 def _sensitive_variable(spot: Spot) -> bool:

@@ -110,12 +110,16 @@ def _selects(selecting: Value, field: str, workload: Value) -> bool:
     selector, labels = mapping(selecting, "spec", field), pod_labels(workload)
     if any(labels.get(key) != wanted for key, wanted in mapping(selector, "matchLabels").items()):
         return False
-    expressions = selector.get("matchExpressions") or []
+    expressions = _list(selector.get("matchExpressions"))
     return all(_matches(expression, labels) for expression in expressions if isinstance(expression, Mapping))
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _matches(expression: Value, labels: Mapping[str, Any]) -> bool:
-    key, values = str(expression.get("key")), expression.get("values") or []
+    key, values = str(expression.get("key")), _list(expression.get("values"))
     match expression.get("operator"):
         case "In":
             return labels.get(key) in values

@@ -71,9 +71,10 @@ def _found(paths: Iterable[Path]) -> Iterator[tuple[Path, Chart | None]]:
             try:
                 chart = read_chart(path)
             except Unreadable:
-                continue  # not an archive of a chart, or none that can be told from another: a file like others
-            if chart is not None:
-                yield path, chart
+                yield path, None  # it may be a chart that was cut off: its render says so
+            else:
+                if chart is not None:
+                    yield path, chart
 
 
 def _read(folder: Path) -> Chart | None:

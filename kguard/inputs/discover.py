@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -23,8 +24,8 @@ from kguard.settings import InputSettings
 
 STDIN = "-"
 _MANIFESTS = frozenset((".yaml", ".yml", ".json"))
-_FILES = "files"
-"""Id of the bundle of all files that were given singly."""
+_FILES = "./files"
+"""Id of the bundle of all files that were given singly; no folder is shown so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,17 @@ def discover(
         _take_folder(folder, entries[folder], found)
     if files or stdin is not None:
         _take_files(files, stdin, found)
-    return Discovery(inventory=found.inventory(sources), renders=found.renders())
+    return Discovery(inventory=found.inventory(sources), renders=_distinct(found.renders()))
+
+
+def _distinct(renders: tuple[Render, ...]) -> tuple[Render, ...]:
+    """Raises UsageError for two of one name: what is said of one would be taken for the other's."""
+    for one, other in pairwise(renders):
+        if one.bundle == other.bundle:
+            raise UsageError(
+                f"kguard.yaml: two sets of values of {one.path} are called {one.name!r}; give each a name of its own."
+            )
+    return renders
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,7 +142,7 @@ def _take_folder(folder: Path, entries: Iterable[Entry], found: _Found) -> None:
     reader = PlainReader(display(folder))
     for entry in entries:
         if entry.reason is not None:
-            if entry.state is FileState.UNREADABLE or _counts(entry.path):
+            if _counts(entry.path):
                 found.add(entry.path, entry.state, entry.reason)
             else:
                 found.others.append(display(entry.path))

@@ -81,9 +81,9 @@ class _Graph:
                 reached |= self._closure(folder)
 
     def unused_components(self, used: Iterable[Path]) -> Iterator[Path]:
-        known = {path.parent for path in used}
+        known = set(used)
         for folder in sorted(self.read):
-            if folder not in known and self._is_component(folder):
+            if Path(os.path.realpath(self.files[folder])) not in known and self._is_component(folder):
                 yield folder
 
     def belonging(self, folder: Path) -> Iterator[tuple[Path, str]]:
@@ -94,7 +94,7 @@ class _Graph:
             if file is not None:
                 own = "root kustomization" if each == folder else "kustomization"
                 yield Path(os.path.realpath(file)), own
-            for path in found.files if found else ():
+            for path in found.files if found else _manifests(each):
                 yield path, "file"
 
     def _closure(self, folder: Path) -> set[Path]:
@@ -112,6 +112,11 @@ class _Graph:
         return found is not None and found.is_component
 
 
+def _manifests(folder: Path) -> Iterator[Path]:
+    """What stands beside a kustomization that cannot be read: any of it may be a patch, which is no manifest."""
+    yield from (path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml", ".json"))
+
+
 def _root(file: Path, settings: InputSettings) -> Root:
     """The render of a root kustomization, with what kguard.yaml says of it."""
     folder = file.parent
@@ -123,6 +128,6 @@ def _root(file: Path, settings: InputSettings) -> Root:
         path=display(folder),
         bundle=f"{BundleKind.KUSTOMIZE}:{display(folder)}",
         name=resolved.name,
-        namespace=own.namespace or settings.namespace,
+        namespace=own.namespace,
         allow_remote=own.allow_remote,
     )

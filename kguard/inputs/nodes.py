@@ -148,6 +148,10 @@ class NodeReader:
             own[key.value] = (key, child)
         return merged + list(own.values())
 
+    def field(self, node: yaml.MappingNode, name: str) -> yaml.Node | None:
+        """The node of a field that counts: its `value` is what `value(node)` has there."""
+        return {key.value: child for key, child in self._pairs(node)}.get(name)
+
     def spans(self, root: yaml.Node) -> dict[FieldPath, Span]:
         """Lines by field path: of a mapping's field from its key to the end of its value, of an item from its start."""
         found: dict[FieldPath, Span] = {(): self.span(root)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from kguard.model import Container, FieldPath, InputProblem, KubeObject, ObjectI
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_DOCUMENTS = 100_000
 
+_TYPE = ("apiVersion", "kind")
 _CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 _POD_PATHS: Mapping[str, FieldPath] = {
     "Pod": ("spec",),
@@ -48,17 +50,20 @@ def read_manifest(path: str, data: bytes, bundle: str) -> FileContent:
     objects: list[KubeObject] = []
     broken: list[tuple[Document, Unreadable]] = []
     notes: list[str] = []
+    problems: list[InputProblem] = []
     for document in found:
+        place = _Place(document=document, path=path, bundle=bundle, problems=problems)
         try:
-            objects.extend(_objects(document, path, bundle, notes))
+            objects.extend(_objects(place, notes))
         except Unreadable as error:
             if document.looks_like_manifest:
                 broken.append((document, error))
             else:
                 notes.append(f"document {document.number} is not YAML: {error}")
     others = len(found) - len(broken)
-    problems = tuple(_problem(path, document, error, others) for document, error in broken)
-    return FileContent(objects=tuple(objects), problems=problems, notes=tuple(notes))
+    problems += [_problem(path, document, error, others) for document, error in broken]
+    problems.sort(key=lambda problem: problem.document or 0)
+    return FileContent(objects=tuple(objects), problems=tuple(problems), notes=tuple(notes))
 
 
 def _text(data: bytes) -> str:
@@ -86,79 +91,103 @@ def _problem(path: str, document: Document | None, error: Unreadable, others: in
 # -- documents to objects -------------------------------------------------------------------------------------------------
 
 
-def _objects(document: Document, path: str, bundle: str, notes: list[str]) -> Iterator[KubeObject]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where the objects of a document stand."""
+
+    document: Document
+    path: str
+    bundle: str
+    problems: list[InputProblem]
+    """Of items, which cost the others of their List nothing."""
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    """Of the items of its List, and of the Lists in it."""
+
+
+def _objects(place: _Place, notes: list[str]) -> Iterator[KubeObject]:
+    document = place.document
     node = compose(document)
     if not isinstance(node, yaml.MappingNode):
         return
     reader = NodeReader(document.text, notes)
     value = reader.value(node)
     if not _is_object(value):
+        if "apiVersion" in value and "kind" in value:
+            raise _unnamed(value, reader.span(node).line + document.line - 1)
         return
     offset = document.line - 1
     if _is_list(value):
-        yield from _items(node, value, _Place(document=document, path=path, bundle=bundle, number=str(document.number)))
+        yield from _items(node, value, place)
         return
     span = reader.span(node)
     yield KubeObject(
-        bundle=bundle,
+        bundle=place.bundle,
         staged=f"--{document.number}",
         ref=_ref(value),
         origin=Origin(
-            path=path, document=document.number, item=None, span=Span(span.line + offset, span.end_line + offset)
+            path=place.path, document=document.number, item=None, span=Span(span.line + offset, span.end_line + offset)
         ),
         text=document.text.encode(),
         text_line=document.line,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where the items of a List stand."""
-
-    document: Document
-    path: str
-    bundle: str
-    number: str
-    """The numbers in the staged names: document, and items of Lists around."""
-
-
 def _items(node: yaml.MappingNode, value: Mapping[str, Any], place: _Place) -> Iterator[KubeObject]:
     """The items of a List, each written anew from its nodes with the styles of its scalars, since dumping `y` or `"1"` again
     would change what a tool reads."""
-    items = next((child for key, child in node.value if key.value == "items"), None)
+    items = NodeReader(place.document.text, []).field(node, "items")
     if not isinstance(items, yaml.SequenceNode):
         return
     kind = str(value["kind"])
     inherited = {} if kind == "List" else {"apiVersion": str(value["apiVersion"]), "kind": kind.removesuffix("List")}
-    for number, child in enumerate(items.value, start=1):
-        if not isinstance(child, yaml.MappingNode):
-            continue
-        _inherit(child, inherited)
-        reader = NodeReader(place.document.text, [])
-        item = reader.value(child)
-        if not _is_object(item):
-            continue
-        numbered = f"{place.number}-{number}"
-        if _is_list(item):
-            yield from _items(
-                child, item, _Place(document=place.document, path=place.path, bundle=place.bundle, number=numbered)
-            )
-            continue
-        spans = _moved(reader.spans(child), place.document.line - 1)
-        yield KubeObject(
-            bundle=place.bundle,
-            staged=f"--{numbered}",
-            ref=_ref(item),
-            origin=Origin(path=place.path, document=place.document.number, item=number, span=spans[()]),
-            text=yaml.serialize(child, Dumper=yaml.CSafeDumper, width=2**30, allow_unicode=True).encode(),
-            text_line=None,
-            item_spans=spans,
-        )
+    for child in items.value:
+        if isinstance(child, yaml.MappingNode):
+            _inherit(child, inherited)
+            yield from _item(child, place)
+        else:
+            next(place.numbers)
+
+
+def _item(node: yaml.MappingNode, place: _Place) -> Iterator[KubeObject]:
+    """The object that an item is, or those of the List that it is."""
+    reader, offset = NodeReader(place.document.text, []), place.document.line - 1
+    value = reader.value(node)
+    if _is_object(value) and _is_list(value):
+        yield from _items(node, value, place)
+        return
+    number = next(place.numbers)
+    if not _is_object(value):
+        error = _unnamed(value, reader.span(node).line + offset)
+        place.problems.append(_item_problem(place, error))
+        return
+    spans = _moved(reader.spans(node), offset)
+    yield KubeObject(
+        bundle=place.bundle,
+        staged=f"--{place.document.number}-{number}",
+        ref=_ref(value),
+        origin=Origin(path=place.path, document=place.document.number, item=number, span=spans[()]),
+        text=yaml.serialize(node, Dumper=yaml.CSafeDumper, width=2**30, allow_unicode=True).encode(),
+        text_line=None,
+        item_spans=spans,
+    )
+
+
+def _item_problem(place: _Place, error: Unreadable) -> InputProblem:
+    message = f"{error}. This item is skipped; the others of its list are scanned."
+    return InputProblem(path=place.path, document=place.document.number, line=error.line, message=message)
+
+
+def _unnamed(value: Mapping[str, Any], line: int) -> Unreadable:
+    """Why a mapping is no object."""
+    missing = [key for key in _TYPE if value.get(key) in (None, "")]
+    if missing:
+        return Unreadable(f"no value for {' and '.join(missing)}", line)
+    return Unreadable("apiVersion and kind are not both text", line)
 
 
 def _inherit(node: yaml.MappingNode, fields: Mapping[str, str]) -> None:
     """Items of typed lists (`PodList`) need not name their type: the list does."""
-    present = {key.value for key, _ in node.value}
+    present = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
     for name, value in fields.items():
         if name not in present:
             pair = [
@@ -169,9 +198,7 @@ def _inherit(node: yaml.MappingNode, fields: Mapping[str, str]) -> None:
 
 
 def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(value.get(key), str) and value[key] for key in ("apiVersion", "kind")
-    )
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) and value[key] for key in _TYPE)
 
 
 def _is_list(value: Mapping[str, Any]) -> bool:
@@ -242,10 +269,11 @@ def _pod_path(value: Mapping[str, Any]) -> FieldPath | None:
 def _containers(value: Mapping[str, Any], pod: FieldPath | None) -> tuple[Container, ...]:
     if pod is None:
         return ()
+    lists = [(name, lookup(value, (*pod, name))) for name in _CONTAINER_LISTS]
     found = [
         (name, number, item)
-        for name in _CONTAINER_LISTS
-        for number, item in enumerate(lookup(value, (*pod, name)) or ())
+        for name, items in lists
+        for number, item in enumerate(items if isinstance(items, list) else ())
         if isinstance(item, dict)
     ]
     names = [str(item.get("name") or "") for _, _, item in found]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from kguard.inputs.ignore import repository
 
+_STDIN = "-"
+
 
 def display(path: Path) -> str:
     """Relative to the working directory where it is below it, with forward slashes; absolute elsewhere."""
@@ -20,14 +22,24 @@ def display(path: Path) -> str:
 
 def anchored(sources: Sequence[str]) -> Callable[[str], str]:
     """How fingerprints know a file that reports call so: by its path from the repository's root, else from the source that it was
-    found below, so that the working directory does not matter."""
-    folders = [os.path.abspath(source) for source in sources if os.path.isdir(source)]
+    found below (files given singly: from the folder that holds them all), so that the working directory does not matter."""
+    real = [os.path.realpath(source) for source in sources if source != _STDIN]
+    singly = [os.path.dirname(path) for path in real if not os.path.isdir(path)]
+    tops = sorted(
+        [*filter(os.path.isdir, real), *([os.path.commonpath(singly)] if singly else [])], key=len, reverse=True
+    )
 
     @lru_cache(maxsize=4096)
     def known(path: str) -> str:
-        absolute = os.path.abspath(path)
-        top = repository(Path(absolute).parent)
-        tops = [str(top)] if top else [folder for folder in folders if absolute.startswith(folder + os.sep)]
-        return os.path.relpath(absolute, tops[0]).replace(os.sep, "/") if tops else os.path.basename(absolute)
+        if path == _STDIN:
+            return path
+        absolute = os.path.realpath(path)
+        repo = repository(Path(absolute).parent)
+        top = (
+            os.path.realpath(repo)
+            if repo
+            else next((t for t in tops if absolute.startswith(t.rstrip(os.sep) + os.sep)), None)
+        )
+        return os.path.relpath(absolute, top).replace(os.sep, "/") if top else os.path.basename(absolute)
 
     return known

@@ -18,6 +18,8 @@ TREE = "tree"
 """Top folder of every stage: trivy skips folders called dev, proc and sys at the top."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LONGEST = 200
+"""Bytes of a name's own on the stage: digest, number and suffix come behind it, and file systems end at 255."""
 
 
 @dataclass(slots=True)
@@ -80,9 +82,9 @@ def problem(path: Path, message: str) -> InputProblem:
 
 
 def _safe(name: str) -> str:
-    """A name of letters, digits, dots, dashes and underscores; a changed name carries a digest of the original, so that two
+    """A name of letters, digits, dots, dashes and underscores, cut where it is too long; a changed name carries a digest of the original, so that two
     folders never become one (kube-linter judges the objects of a folder together)."""
-    clean = _UNSAFE.sub("_", name)
+    clean = _UNSAFE.sub("_", name)[:_LONGEST]
     if name == ".." or name.startswith("-") or clean != name:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
         return f"{clean.lstrip('-.') or 'name'}-{digest}"

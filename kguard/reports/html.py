@@ -24,7 +24,6 @@ _WITHOUT_SCRIPT = 50
 _UNSAFE = re.compile("[<>&\u2028\u2029]")
 _HELD = 20_000
 """Findings that the page holds: twice what it must be pleasant with, and about 35 MB."""
-_WEIGHT = {Severity.CRITICAL: 1000, Severity.HIGH: 100, Severity.MEDIUM: 10, Severity.UNKNOWN: 10, Severity.LOW: 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +152,12 @@ def _row(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
             for place in finding.places
         ],
         "absent": [
-            {"bundle": one_line(names[item.bundle]), "by": at(item.by) if item.by else None} for item in finding.absent
+            {
+                "bundle": one_line(names[item.bundle]),
+                "by": at(item.by) if item.by else None,
+                "silenced": item.silenced,
+            }
+            for item in finding.absent
         ],
         "values": [one_line(value) for value in finding.location.values],
         "kind": one_line(finding.object.kind),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from kguard import model
 from kguard.errors import UsageError
@@ -173,6 +173,9 @@ class Absence(msgspec.Struct):
     bundle: str
     by: Location | None
     """Where it says otherwise."""
+    object: Ref
+    silenced: bool = False
+    """An annotation tells a tool to be silent there: nothing is known of the fault."""
 
 
 class Place(msgspec.Struct):
@@ -306,10 +309,9 @@ def _indented(value: object, depth: int) -> str:
 def read(data: bytes) -> model.Report:
     """A report out of its JSON. Raises UsageError, with the place, for anything but a v1 report."""
     try:
-        document = msgspec.json.decode(data, type=Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return _report(msgspec.json.decode(data, type=Document))
+    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidVersion) as error:
         raise UsageError(f"this is no {SCHEMA} report: {error}. Make one with kguard scan -f json.") from error
-    return _report(document)
 
 
 def schema() -> str:

@@ -87,9 +87,13 @@ def seats(finding: Finding, names: Mapping[str, str]) -> tuple[str, ...]:
     if not (finding.places or finding.absent):
         return ()
     found = [names[finding.bundle], *(names[place.bundle] for place in finding.places)]
-    only = "only in" if finding.absent else "in"
+    silenced = [names[item.bundle] for item in finding.absent if item.silenced]
+    only = "only in" if finding.absent and not silenced else "in"
     lines = [f"{only} {', '.join(dict.fromkeys(found))}"]
-    lines += [f"cured in {names[item.bundle]} by {at(item.by)}" for item in finding.absent if item.by]
+    lines += [
+        f"cured in {names[item.bundle]} by {at(item.by)}" for item in finding.absent if item.by and not item.silenced
+    ]
+    lines += [f"silenced by an annotation in {name}" for name in silenced]
     return tuple(lines)
 
 

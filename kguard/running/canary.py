@@ -28,12 +28,11 @@ def canary(bundle: str) -> KubeObject:
     )
 
 
-def expected(tool: str, rules: RuleSet, parsed: Parsed) -> frozenset[str]:
-    """The rules that must fire on it: those of tools.yaml that are on, as far as the tool or its rule files tell."""
+def expected(tool: str, rules: RuleSet) -> frozenset[str]:
+    """The rules that must fire on it: those of tools.yaml that its rule files have on. What its output says of them is no proof."""
     facts = tool_facts().get(tool)
     wanted = frozenset(facts.canary) if facts else frozenset()
-    active = rules.ids if parsed.rules is None else parsed.rules
-    return wanted if active is None else wanted & active
+    return wanted if rules.ids is None else wanted & rules.ids
 
 
 def silent(part: StagePart, parsed: Parsed, wanted: Iterable[str]) -> tuple[str, ...]:

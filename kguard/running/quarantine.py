@@ -75,15 +75,22 @@ class Quarantine:
         self._tries.append(died.outcome)
         objects = [obj for obj in part.objects if obj is not part.canary]
         if self._dies([_harmless(objects[0].bundle)]) is not None:
-            return died
+            return self._spent(died, died.started)
         killers = find_killers(objects, self._dies, lambda: time.monotonic() < self._until)
         reasons = {obj.staged: f"it kills the tool: {words}" for obj, words in killers.found}
         reasons |= dict.fromkeys((obj.staged for obj in killers.unsure), "in a group that kills the tool")
         rest = [obj for obj in objects if obj.staged not in reasons]
         alive = self._run(rest) if rest else died
+        if alive is not died:
+            self._tries.append(alive.outcome)
         if alive.parsed is None:
-            return died
-        return _without(alive, died, reasons, tuple(self._tries))
+            return self._spent(died, died.started)
+        return self._spent(_without(alive, died, reasons), died.started)
+
+    def _spent(self, ended: Ended, started: float) -> Ended:
+        """With the cost of the whole search."""
+        tries = tuple(outcome for outcome in self._tries if outcome is not ended.outcome)
+        return replace(ended, tries=tries, started=started, searched_until=time.monotonic())
 
     def _dies(self, objects: Sequence[KubeObject]) -> str | None:
         ended = self._run(objects)
@@ -91,13 +98,13 @@ class Quarantine:
         return (ended.reason or ended.state) if ended.parsed is None else None
 
 
-def _without(alive: Ended, died: Ended, reasons: dict[str, str], tries: tuple[Outcome, ...]) -> Ended:
+def _without(alive: Ended, died: Ended, reasons: dict[str, str]) -> Ended:
     left_out = [(file, reasons[file.path]) for file in died.part.files if file.path in reasons and not file.context]
     counts = alive.account.counts
     counts = replace(counts, staged=counts.staged + len(left_out), unread=counts.unread + len(left_out))
     account = replace(alive.account, counts=counts, unread=(*alive.account.unread, *left_out))
     state = RunState.DEGRADED if left_out else alive.state
-    return replace(alive, state=state, account=account, tries=tries, started=died.started)
+    return replace(alive, state=state, account=account)
 
 
 def _harmless(bundle: str) -> KubeObject:

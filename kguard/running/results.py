@@ -68,7 +68,13 @@ class Ended:
     canary: bool | None = None
     """Whether the canary was reported; None where none was asked for."""
     tries: tuple[Outcome, ...] = ()
-    """The processes before it: the one that died, and those that looked for what killed it."""
+    """The other processes of a search for what kills the tool: the one that died, and those that looked."""
+    searched_until: float | None = None
+    """When that search was over, in the seconds of `started`, which is then when the first of its processes was started."""
+
+    @property
+    def until(self) -> float:
+        return self.started + self.outcome.seconds if self.searched_until is None else self.searched_until
 
 
 def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, str], KubeObject]) -> ToolResult:
@@ -138,7 +144,7 @@ def _canary(fired: Iterable[bool | None]) -> bool | None:
 def _wall_seconds(ended: Sequence[Ended]) -> float | None:
     if not ended:
         return None
-    return max(item.started + item.outcome.seconds for item in ended) - min(item.started for item in ended)
+    return max(item.until for item in ended) - min(item.started for item in ended)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

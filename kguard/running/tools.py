@@ -285,7 +285,8 @@ def _judged(tool: Ready, part: StagePart, outcome: Outcome, started: float, time
     if state is None:
         state, reason, parsed, fired = _parsed(tool, part, outcome)
     elif state is RunState.TIMED_OUT:
-        reason = f"{reason} on {len(part.files):,} objects. Raise it with --timeout {timeout * 3:g}, or cut the input"
+        judged = sum(1 for file in part.files if not file.context)
+        reason = f"{reason} on {judged:,} objects. Raise it with --timeout {timeout * 3:g}, or cut the input"
     held = account(part, parsed, tool.rules) if parsed is not None else nothing_read(part, reason or state)
     if state is RunState.OK and (held.unread or held.unknown):
         state = RunState.DEGRADED
@@ -306,7 +307,7 @@ def _parsed(tool: Ready, part: StagePart, outcome: Outcome) -> tuple[RunState, s
         return RunState.UNREADABLE_OUTPUT, f"What {name} printed cannot be read: {error}", None, None
     except RecursionError:  # hostile output may be nested deeper than a decoder goes
         return RunState.UNREADABLE_OUTPUT, f"What {name} printed is nested too deeply to be read", None, None
-    wanted = expected(name, tool.rules, parsed) if any(file.path == STAGED for file in part.files) else frozenset()
+    wanted = expected(name, tool.rules) if any(file.path == STAGED for file in part.files) else frozenset()
     missed = silent(part, parsed, wanted)
     if missed:
         reason = f"{name} did not report {', '.join(missed)} on an object of kguard's own that has these faults"

@@ -121,6 +121,11 @@ def test_valid_objects_that_no_control_wants_are_out_of_scope_not_a_failure() ->
         ),
         (outcome(b'{"summaryDetails": {"controls'), ParseError, "truncated"),
         (outcome(b'{"SchemaVersion": 2}'), ParseError, "summaryDetails"),
+        (
+            outcome(b'{"summaryDetails": {}, "results": [{"resourceID": "gone", "controls": []}]}'),
+            ParseError,
+            "a result for 'gone' and no such resource",
+        ),
     ],
 )
 def test_failures(given: Outcome, error: type[Exception], words: str) -> None:

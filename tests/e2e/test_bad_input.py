@@ -42,7 +42,7 @@ def scan(kguard: Kguard, tmp_path_factory: pytest.TempPathFactory) -> Kguard:
     program.chmod(0o755)
 
     def run(*argv: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        return kguard("scan", *argv, "--tools", "trivy", "--tool-path", f"trivy={program}", **kwargs)
+        return kguard("scan", *argv, "--no-canary", "--tools", "trivy", "--tool-path", f"trivy={program}", **kwargs)
 
     return run
 

@@ -50,6 +50,17 @@ def test_without_it_everything_else_is_the_same(kguard: Kguard, shop: Path) -> N
         assert other["canary"] is None
 
 
+def test_a_tool_that_says_it_has_no_checks_is_caught(kguard: Kguard, pod: Path, tmp_path: Path) -> None:
+    """What its own output says of its rules is no proof."""
+    hollow = tmp_path / "hollow.sh"
+    hollow.write_text("""#!/bin/sh\ncase $1 in version) echo 0.8.3;; *) echo '{"Checks":[],"Reports":null}';; esac\n""")
+    hollow.chmod(0o755)
+    flags = ("--tools", "kube-linter", "--fail-on", "never", "-f", "json", "--tool-path", f"kube-linter={hollow}")
+    done = kguard("scan", "pod.yaml", *flags)
+    assert done.returncode == 4
+    assert tools(done)["kube-linter"]["canary"] is False
+
+
 @pytest.mark.parametrize("severity", ["HIGH,CRITICAL", "LOW"])
 def test_a_tool_with_some_checks_off_is_caught(kguard: Kguard, pod: Path, tmp_path: Path, severity: str) -> None:
     """As a filter in its environment or in a file of its own would do."""

@@ -11,7 +11,7 @@ import pytest
 from kguard.findings.excerpt import excerpt_of
 from kguard.findings.locate import location_of
 from kguard.inputs.objects import index
-from kguard.model import FieldPath, KubeObject, Location, Precision, Span
+from kguard.model import FieldPath, KubeObject, Location, ObjectRef, Precision, Span
 
 ObjectsOf = Callable[[str], tuple[KubeObject, ...]]
 
@@ -143,6 +143,8 @@ class Untraced:
     """A way back that knows no more than the template."""
 
     source: str = "t"
+
+    own_ref: ObjectRef | None = None
 
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         return dict.fromkeys(spans, Location(path="t.yaml", line=None, end_line=None, precision=Precision.TEMPLATE))

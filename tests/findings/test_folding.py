@@ -20,6 +20,7 @@ from kguard.model import (
     Located,
     Location,
     ObjectHint,
+    ObjectRef,
     Precision,
     Span,
     StagedFile,
@@ -27,6 +28,7 @@ from kguard.model import (
 )
 
 PATH: FieldPath = ("spec", "containers", 0, "securityContext", "privileged")
+PROD = ObjectRef(group="", version="v1", kind="Pod", namespace="prod", name="p")
 CURE = Location(path="prod/patch.yaml", line=4, end_line=4, precision=Precision.EXACT)
 
 
@@ -37,6 +39,8 @@ class Traced:
     source: Hashable
     patched: Location | None = None
     removed: Location | None = None
+
+    own_ref: ObjectRef | None = None
 
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         base = {
@@ -93,18 +97,18 @@ def test_one_fault_of_a_base_in_three_bundles_is_one_finding_with_its_seats() ->
 def test_a_fault_that_a_patch_cures_is_not_reported_there_and_the_patch_is_named() -> None:
     cured = pod("prod", Traced("base", patched=CURE), "{privileged: false}")
     (found,) = findings(pod("dev", Traced("base")), cured, faulty=("dev",)).values()
-    assert (found.places, found.absent) == ((), (Absence(bundle="prod", by=CURE),))
+    assert (found.places, found.absent) == ((), (Absence(bundle="prod", object=PROD, by=CURE),))
 
 
 def test_a_fault_whose_field_a_patch_takes_away_names_the_patch() -> None:
     cured = pod("prod", Traced("base", removed=CURE), "{}")
     (found,) = findings(pod("dev", Traced("base")), cured, faulty=("dev",)).values()
-    assert found.absent == (Absence(bundle="prod", by=CURE),)
+    assert found.absent == (Absence(bundle="prod", object=PROD, by=CURE),)
 
 
 def test_a_bundle_that_says_the_same_and_is_silent_is_no_cure() -> None:
     (found,) = findings(pod("dev", Traced("base")), pod("prod", Traced("base")), faulty=("dev",)).values()
-    assert found.absent == (Absence(bundle="prod", by=None),)
+    assert found.absent == (Absence(bundle="prod", object=PROD, by=None),)
 
 
 def test_the_fingerprint_is_the_same_whichever_bundle_has_the_fault() -> None:
@@ -116,6 +120,25 @@ def test_the_fingerprint_is_the_same_whichever_bundle_has_the_fault() -> None:
     assert len(set(prints.values())) == 1
 
 
+def test_a_source_that_one_bundle_renders_twice_is_not_folded() -> None:
+    twice = [pod("all", Traced("base"), namespace=name) for name in ("dev", "prod")]
+    objects = [replace(obj, staged=f"tree/rendered--{number}.yaml") for number, obj in enumerate(twice)]
+    other = pod("stage", Traced("base"))
+    found = list(findings(*objects, other, faulty=("all", "stage")).values())
+    assert all(item.places == () and item.absent == () for item in found)
+    assert len({item.fingerprint for item in found}) == len(found)
+
+
 def test_objects_of_other_sources_are_never_folded() -> None:
     objects = [pod(bundle, Traced(bundle), namespace="n") for bundle in ("dev", "prod")]
     assert set(findings(*objects, faulty=("dev", "prod"))) == {"dev", "prod"}
+
+
+def test_a_fingerprint_is_of_the_sources_own_name_so_that_a_new_overlay_changes_none() -> None:
+    own = ObjectRef(group="", version="v1", kind="Pod", namespace=None, name="p")
+    few = [pod(bundle, Traced("base", own_ref=own)) for bundle in ("dev", "prod")]
+    more = [pod("alpha", Traced("base", own_ref=own)), *few]
+    (one,) = findings(*few, faulty=("dev", "prod")).values()
+    (other,) = findings(*more, faulty=("alpha", "dev", "prod")).values()
+    alone = findings(few[1], faulty=("prod",))["prod"]
+    assert one.fingerprint == other.fingerprint == alone.fingerprint

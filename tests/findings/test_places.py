@@ -96,6 +96,9 @@ def test_places(control: str, text: str, expected: list[tuple[str, str | None]],
         ("{matchExpressions: [{key: app, operator: DoesNotExist}]}", True),
         ("{matchExpressions: [{key: app, operator: NotIn, values: [p]}]}", True),
         ("{matchExpressions: [{key: tier, operator: Exists}]}", True),
+        ("{matchExpressions: 5}", False),
+        ("{matchExpressions: [{key: [x], operator: In, values: 5}]}", True),
+        ("{matchLabels: {app: [p]}}", True),
     ],
 )
 @pytest.mark.parametrize("namespace", ["n", "elsewhere"])
@@ -116,6 +119,8 @@ def test_no_control_chokes_on_an_object_of_odd_shapes(objects_of: ObjectsOf) -> 
         "spec: {containers: [null, 7, {}]}",
         "spec: {containers: [{name: a, env: x, ports: [1], securityContext: [], volumeMounts: {}, resources: 3, image: 5}], volumes: x}",
         "spec: {securityContext: yes, containers: [{securityContext: {capabilities: {add: x, drop: {}}, seccompProfile: x}}]}",
+        "spec: {containers: [{name: a, volumeMounts: [{name: v, mountPath: /v}]}], volumes: true}",
+        "spec: {initContainers: [{name: a}], containers: true}",
         "data: [1]\nrules: x\nsubjects: {}\nroleRef: []",
     ]
     for kind in ("Pod", "Deployment", "ConfigMap", "Role", "PodDisruptionBudget", "NetworkPolicy"):

@@ -44,7 +44,7 @@ def states(inventory: Inventory) -> dict[str, str]:
 def test_a_folder_is_one_bundle_and_files_given_singly_another(tree: Path) -> None:
     write(tree, {"d/a.yaml": POD, "d/sub/b.YML": POD, "x.yaml": POD, "y.json": '{"apiVersion":"v1","kind":"Pod"}'})
     inventory = inventory_of("d", "y.json", "x.yaml")
-    assert [(bundle.id, len(bundle.objects)) for bundle in inventory.bundles] == [("d", 2), ("files", 2)]
+    assert [(bundle.id, len(bundle.objects)) for bundle in inventory.bundles] == [("d", 2), ("./files", 2)]
     assert staged(inventory) == ["tree/a--1.yaml", "tree/sub/b--1.yaml", "tree/x--1.yaml", "tree/y--1.yaml"]
     assert set(states(inventory).values()) == {"scanned"}
 
@@ -184,6 +184,45 @@ def test_kustomizations_in_a_circle_are_still_rendered_once(tree: Path) -> None:
     assert {state for state, _ in roles("k").values()} == {"rendered-elsewhere"}
 
 
+def test_what_stands_beside_a_kustomization_that_cannot_be_read_is_not_scanned_raw(tree: Path) -> None:
+    write(tree, {"k/kustomization.yaml": "resources: [pod.yaml\n", "k/pod.yaml": POD, "k/patch.yaml": POD})
+    assert bundles("k") == ["kustomize:k"]
+    assert {state for state, _ in roles("k").values()} == {"rendered-elsewhere"}
+
+
+def test_a_component_is_not_used_because_one_of_its_files_is(tree: Path) -> None:
+    write(
+        tree,
+        {
+            "k/kustomization.yaml": "resources: [extra/pod.yaml]\n",
+            "k/extra/kustomization.yaml": "kind: Component\nresources: [pod.yaml]\npatches: [{path: p.yaml}]\n",
+            "k/extra/pod.yaml": POD,
+            "k/extra/p.yaml": POD,
+        },
+    )
+    assert roles("k")["k/extra/p.yaml"][0] == "ignored"
+    assert roles("k")["k/extra/pod.yaml"][0] == "rendered-elsewhere"
+
+
+def test_a_folder_called_files_and_files_given_singly_are_two_bundles(tree: Path) -> None:
+    write(tree, {"files/a.yaml": POD, "a.yaml": POD})
+    found = inventory_of("files", "a.yaml").bundles
+    assert len({bundle.id for bundle in found}) == 2
+
+
+def test_two_sets_of_values_of_one_name_are_refused(tree: Path) -> None:
+    write(tree, {"c/Chart.yaml": CHART.format("c")})
+    charts = (ChartSettings(path=tree / "c"), ChartSettings(path=tree / "c", namespace="other"))
+    with pytest.raises(UsageError, match="two sets of values of c are called 'c'"):
+        bundles("c", charts=charts)
+
+
+def test_a_dangling_link_that_is_no_manifest_is_no_problem(tree: Path) -> None:
+    write(tree, {"d/a.yaml": POD})
+    (tree / "d/LATEST").symlink_to("gone")
+    assert inventory_of("d").problems == ()
+
+
 def test_an_object_of_flux_is_an_object(tree: Path) -> None:
     flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a}\nspec: {path: ./x}\n"
     write(tree, {"k/kustomization.yaml": flux})
@@ -229,7 +268,11 @@ def test_values_sets_and_namespaces_of_kguard_yaml(tree: Path) -> None:
     own = (KustomizationSettings(path=tree / "k", namespace="shop"),)
     assert bundles(".", charts=charts, kustomizations=own) == ["helm:c (dev)", "helm:c (prod)", "kustomize:k"]
     renders = discover(["."], InputSettings(charts=charts, namespace="all")).renders
-    assert {getattr(render, "namespace", None) for render in renders} == {"all"}
+    assert [getattr(render, "namespace", None) for render in renders] == [
+        "all",
+        "all",
+        None,
+    ]  # overlays say it themselves
 
 
 def test_a_file_of_a_chart_or_a_kustomization_stands_for_its_folder(tree: Path) -> None:

@@ -76,6 +76,13 @@ def test_containers_have_names_that_tell_them_apart() -> None:
     ]
 
 
+def test_containers_that_are_no_list_are_none() -> None:
+    (container,) = index(
+        only("{apiVersion: v1, kind: Pod, spec: {initContainers: [{name: i}], containers: true}}")
+    ).containers
+    assert container.name == "i"
+
+
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
@@ -133,6 +140,61 @@ items:
     assert yaml.safe_load(config.text)["data"]["text"] == "one\ntwo\n"
     assert config.ref.name == "a"
     assert index(config).spans["data", "text"] == Span(12, 14)
+
+
+def test_items_of_lists_in_lists_are_counted_one_after_another() -> None:
+    inner = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod}, {apiVersion: v1, kind: Pod}]}"
+    objects = read(f"apiVersion: v1\nkind: List\nitems: [{inner}, 7, {inner}]\n").objects
+    assert [obj.origin.item for obj in objects] == [1, 2, 4, 5]
+    assert [obj.staged for obj in objects] == ["--1-1", "--1-2", "--1-4", "--1-5"]
+
+
+@pytest.mark.parametrize(
+    "items", ["items: [{apiVersion: v1, kind: X}]\nitems: [POD]", "<<: {items: [POD]}", "<<: {items: []}\nitems: [POD]"]
+)
+def test_the_items_of_a_list_are_those_that_count(items: str) -> None:
+    content = read(f"apiVersion: v1\nkind: List\n{items.replace('POD', '{apiVersion: v1, kind: Pod}')}\n")
+    assert [obj.ref.kind for obj in content.objects] == ["Pod"]
+    assert len(content.notes) == items.count("\nitems") - items.count("<<: {items: []}")
+
+
+def test_an_item_that_is_no_object_is_named_and_costs_no_other() -> None:
+    pod = "{apiVersion: v1, kind: Pod}"
+    content = read(f"---\napiVersion: v1\nkind: List\nitems:\n- {pod}\n- apiVersion: v1\n- {pod}\n---\n{POD}")
+    assert [(obj.origin.document, obj.origin.item) for obj in content.objects] == [(1, 1), (1, 3), (2, None)]
+    (problem,) = content.problems
+    assert (problem.document, problem.line) == (1, 6)
+    assert problem.message == "no value for kind. This item is skipped; the others of its list are scanned."
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("apiVersion:\nkind: Pod\n", "no value for apiVersion"),
+        ("apiVersion: ''\nkind:\n", "no value for apiVersion and kind"),
+        ("apiVersion: 1\nkind: Pod\n", "apiVersion and kind are not both text"),
+    ],
+)
+def test_a_manifest_without_a_type_does_not_vanish(text: str, why: str) -> None:
+    content = read(f"{POD}---\n{text}")
+    assert len(content.objects) == 1
+    (problem,) = content.problems
+    assert (problem.document, problem.line) == (2, 24)
+    assert problem.message == f"{why}. This document is skipped; the other one in the file is scanned."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["kind: Deployment\nreplicas: 1\n", "apiVersion: v1\nparts:\n  kind: x\n", "a:\n  apiVersion: v1\n  kind:\n"],
+)
+def test_what_never_had_both_keys_is_no_manifest(text: str) -> None:
+    content = read(text)
+    assert (content.objects, content.problems) == ((), ())
+
+
+def test_keys_that_are_no_text_cost_nothing() -> None:
+    (pod,) = read("apiVersion: v1\nkind: PodList\nitems:\n- ? [x, y]\n  : z\n  metadata: {name: a}\n").objects
+    assert (pod.ref.kind, index(pod).value["metadata"]) == ("Pod", {"name": "a"})
 
 
 def test_typed_lists_give_their_items_the_type() -> None:

@@ -29,6 +29,20 @@ def test_a_file_is_known_from_the_repositorys_root_wherever_the_command_runs(
     assert anchored(["."])(display(file)) == "deploy/web/a.yaml"
 
 
+def test_files_given_singly_are_told_apart_and_links_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dev", "prod"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+        (tmp_path / "real" / name / "web.yaml").touch()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    files = ["real/dev/web.yaml", "real/prod/web.yaml"]
+    assert [anchored(files)(file) for file in files] == ["dev/web.yaml", "prod/web.yaml"]
+    assert anchored(["link"])("link/dev/web.yaml") == anchored(["real"])("real/dev/web.yaml") == "dev/web.yaml"
+    assert anchored(["-"])("-") == "-"
+
+
 @pytest.mark.parametrize(("here", "source"), [(".", "deploy"), ("deploy", "."), ("deploy/web", "..")])
 def test_outside_a_repository_it_is_known_from_the_source(
     here: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

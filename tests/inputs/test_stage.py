@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from kguard.inputs.objects import read_manifest
+from kguard.inputs.plain import PlainReader
 from kguard.inputs.stage import workspace, write_part
 from kguard.model import KubeObject
 
@@ -64,3 +65,12 @@ def test_an_object_that_stands_in_another_part_already_is_the_same_file(tmp_path
     assert first.samefile(second)
     assert second.read_bytes() == objects[0].text
     assert written[objects[1]] == tmp_path / "1" / objects[1].staged
+
+
+def test_names_as_long_as_a_file_system_takes_them_fit_on_the_stage(tmp_path: Path) -> None:
+    reader = PlainReader(bundle="b")
+    for last in "xy":
+        name = PurePosixPath("d" * 255, f"{'a' * 249}{last}.yaml")
+        reader.content(str(name), name, b"apiVersion: v1\nkind: Pod\n")
+    write_part(tmp_path, reader.objects)
+    assert len({obj.staged for obj in reader.objects}) == 2

@@ -113,6 +113,10 @@ def test_the_address_brings_back_what_was_seen(make: Make, show: Callable[..., P
     assert set(page.locator("#rows tr td:nth-child(1)").all_inner_texts()) == {"high"}
 
 
+def test_the_search_in_an_address_may_be_written_in_capitals(make: Make, show: Callable[..., Page]) -> None:
+    assert show(make(60), hash="#text=POLARIS").locator("#rows tr").count() > 0
+
+
 def test_a_row_opens_by_keyboard_and_shows_everything(make: Make, show: Callable[..., Page]) -> None:
     page = show(make(20))
     row = page.locator("#rows .open-row").nth(3)

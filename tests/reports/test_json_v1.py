@@ -76,3 +76,10 @@ def test_a_report_read_back_renders_the_same(make: Make, hostile: Report, form: 
 def test_anything_else_is_refused_with_the_place(data: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         json_v1.read(data)
+
+
+def test_a_tool_version_that_is_none_is_refused(make: Make) -> None:
+    document = json.loads(json_v1.render(make(1)))
+    document["tools"][0]["version"] = "dev build"
+    with pytest.raises(UsageError, match="dev build"):
+        json_v1.read(json.dumps(document).encode())

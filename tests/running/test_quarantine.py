@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kguard.inputs.stage import write_part
-from kguard.model import Bundle, BundleKind, BundleState, RunState
+from kguard.model import Bundle, BundleKind, BundleState, Command, KubeObject, Outcome, Parsed, RunState, StagePart
+from kguard.running.account import nothing_read
 from kguard.running.facts import find_program
-from kguard.running.quarantine import MOST_RUNS, find_killers
+from kguard.running.quarantine import MOST_RUNS, Quarantine, find_killers
+from kguard.running.results import Ended
+from kguard.running.shard import Part
 from kguard.running.tools import run_tools
 from kguard.settings import Settings
 
@@ -55,6 +59,46 @@ def test_objects_that_kill_only_together_are_left_out_together() -> None:
 
     found = find_killers(range(10), dies)
     assert (found.found, sorted(found.unsure)) == ((), list(range(10)))
+
+
+@pytest.mark.parametrize(
+    ("killers", "processes", "alive"),
+    [
+        ({"b"}, 7, True),  # died; harmless, two halves of three, two of the deadly one, the rest
+        ({"a", "b", "c"}, 6, False),  # no object is left
+        ({"a", "b", "c", "kguard-harmless"}, 2, False),
+    ],
+)
+def test_the_whole_search_is_paid_for(
+    killers: set[str], processes: int, alive: bool, new_object: Callable[..., KubeObject], tmp_path: Path
+) -> None:
+    started: list[float] = []
+    staged = StagePart(id="1", bundle="b", root=tmp_path, files=())
+
+    def run(objects: Sequence[KubeObject]) -> Ended:
+        started.append(time.monotonic())
+        time.sleep(0.005)
+        died = any(obj.ref.name in killers for obj in objects)
+        spent = time.monotonic() - started[-1]
+        outcome = Outcome(command=Command(argv=("x",)), exit_code=int(died), stdout=b"", stderr=b"", seconds=spent)
+        return Ended(
+            part=staged,
+            outcome=outcome,
+            started=started[-1],
+            state=RunState.FAILED if died else RunState.OK,
+            reason="dead" if died else None,
+            parsed=None if died else Parsed(evidence=(), seen=frozenset()),
+            account=nothing_read(staged, ""),
+        )
+
+    objects = tuple(new_object(name) for name in "abc")
+    died = run(objects)
+    ended = Quarantine(run, 60).healed(died, Part(objects=objects))
+    assert (ended.parsed is not None) is alive
+    assert len({id(outcome) for outcome in (*ended.tries, ended.outcome)}) == len(started) == 1 + len(ended.tries)
+    assert len(started) == processes
+    assert ended.started == started[0]
+    assert ended.until > started[-1] + 0.005
 
 
 @pytest.mark.real

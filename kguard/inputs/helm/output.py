@@ -94,17 +94,24 @@ class _Sources:
 class Output:
     """The way from what helm printed for a release to objects, and from these to the files of its chart."""
 
-    def __init__(self, *, bundle: str, chart: str, release: str, instances: Sequence[Instance], values: Values) -> None:
-        """`chart`: its folder or archive, as reports show it. `release`: its name. Raises Unreadable."""
+    def __init__(
+        self,
+        *,
+        bundle: str,
+        chart: str,
+        release: str,
+        namespace: str | None,
+        instances: Sequence[Instance],
+        values: Values,
+    ) -> None:
+        """`chart`: its folder or archive, as reports show it. `release`, `namespace`: what it was rendered for. Raises Unreadable."""
         self._bundle = bundle
         self._chart = chart
-        self._release = release
+        self._release, self._namespace = release, namespace
         self._files = _Sources(instances)
         self._templates = Templates(self._files.templates, values)
         self._documents: Counter[str] = Counter()
         """By path, the documents so far."""
-        self._alike: Counter[Hashable] = Counter()
-        """The objects so far that only their number tells apart."""
 
     def objects(self, printed: bytes) -> Iterator[KubeObject]:
         """Raises Unreadable and NotRendered."""
@@ -145,7 +152,7 @@ class Output:
         return TemplateTrace(made, self._templates, block.name, replace(rendered, line=rendered.line - before))
 
     def _source(self, name: str, obj: KubeObject) -> Hashable:
-        """The same for every set of values, whatever the release is called; of several objects with one name, each by its number."""
-        key = (self._chart, name, obj.ref.group, obj.ref.kind, obj.ref.name.removeprefix(self._release))
-        self._alike[key] += 1
-        return (*key, self._alike[key])
+        """The same for every set of values, whatever the release is called and wherever it goes."""
+        namespace = None if obj.ref.namespace == self._namespace else obj.ref.namespace
+        own_name = obj.ref.name.removeprefix(self._release)
+        return (self._chart, name, obj.ref.group, obj.ref.kind, namespace, own_name)

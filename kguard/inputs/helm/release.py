@@ -12,6 +12,7 @@ from kguard.inputs.helm.files import walk
 from kguard.inputs.helm.instances import instances
 from kguard.inputs.helm.output import Output
 from kguard.inputs.helm.valuefiles import read_values
+from kguard.inputs.hush import hushed
 from kguard.inputs.nodes import Unreadable
 from kguard.inputs.paths import display
 from kguard.inputs.render import NotRendered
@@ -89,6 +90,7 @@ class Release:
             bundle=self.bundle,
             chart=self.path,
             release=self._release_name(chart),
+            namespace=self.namespace or "default",
             instances=charts,
             values=read_values(charts, self.values, (*self.set_values, *self.set_strings)),
         )
@@ -120,6 +122,8 @@ class Release:
                 f"`helm dependency update {self.path}` gets it; kguard fetches nothing"
             )
         for file in self.values:
+            if "," in os.path.abspath(file):
+                raise NotRendered(f"{display(file)} has a comma in its path, at which helm would split it; rename it")
             if not file.is_file():
                 raise NotRendered(f"the values file {display(file)} does not exist")
         if self.namespace is not None and not _NAMESPACE.fullmatch(self.namespace):
@@ -148,7 +152,9 @@ class Release:
             text = text.replace(os.path.abspath(path), shown)
         text = text.replace(f"{Path.cwd()}{os.sep}", "")
         lines = [line.strip() for line in text.splitlines() if not line.startswith("Use --debug flag")]
-        said = printable(" ".join(" ".join(lines).split()))
+        files = [self.chart / "values.yaml", *self.values] if self.chart.is_dir() else self.values
+        given = [value for _, value in (*self.set_values, *self.set_strings)]
+        said = printable(hushed(" ".join(" ".join(lines).split()), files, given))
         if len(said) > _ERROR_LENGTH:
             said = said[: _ERROR_LENGTH - 1] + "…"
         return said or f"helm ended with exit code {outcome.exit_code} and said nothing"

@@ -61,6 +61,11 @@ class TemplateTrace:
     def source(self) -> Hashable:
         return self._made.source
 
+    @property
+    def own_ref(self) -> None:
+        """A template has no names: its values and its release make them."""
+        return None
+
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         spots = _Spots(self._templates, self._name, self._rendered)
         lines = self._made.lines(spans)
@@ -85,6 +90,11 @@ class FileTrace:
     @property
     def source(self) -> Hashable:
         return self._made.source
+
+    @property
+    def own_ref(self) -> None:
+        """A template has no names: its values and its release make them."""
+        return None
 
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         return {path: self._location(path, span) for path, span in self._made.lines(spans).items()}

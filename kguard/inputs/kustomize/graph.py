@@ -148,7 +148,7 @@ class _Walk:
             if not any(_begins(reference.text, name) for name in self._allow):
                 raise NotRendered(
                     f"{self._where(kustomization, reference)}: {one_line(reference.text)} is on the network, and "
-                    "kguard fetches nothing unless it is allowed by name; allow it, or keep a copy beside it"
+                    "kguard fetches nothing unless it is allowed by name (inputs.kustomizations[].allow-remote in kguard.yaml), or keep a copy beside it"
                 )
         for reference in kustomization.missing:
             raise NotRendered(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from kguard.inputs.hush import hushed
 from kguard.inputs.kustomize.files import RootFiles
 from kguard.inputs.kustomize.graph import RootGraph, root_graph
 from kguard.inputs.kustomize.kustomization import NAMES, is_url
@@ -100,6 +101,13 @@ class Root:
     def _graph(self, files: RootFiles) -> RootGraph:
         return root_graph(Path(os.path.realpath(self.folder)), files.shown, self.allow_remote)
 
+    def _beside(self) -> Iterator[Path]:
+        """The files that the kustomizations of this root are made of."""
+        graph = self._graph(self._files())
+        for folder in sorted({path.parent for path in graph.chains}):
+            yield from (path for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".yml", ".json"))
+            yield from (folder / name for name in ("Kustomization",) if (folder / name).is_file())
+
     def _failure(self, program: str, outcome: Outcome) -> str:
         """The renderer's own last error, without kguard's folders."""
         if outcome.failure is not None:
@@ -112,7 +120,10 @@ class Root:
         text = error[starts[-1] :] if starts else error.rpartition("\n")[2]
         for own, shown in ((os.path.relpath(folder, work), self.path), (folder, self.path), (work, "kguard's wrapper")):
             text = text.replace(own, shown)
-        text = one_line(" ".join(text.replace(os.getcwd() + os.sep, "").split()))
+        # behind these words kustomize prints the manifest itself, the values of Secrets too
+        text = re.split(r"(?i)\s+(?:with config:|from \[|object:)", text, maxsplit=1)[0]
+        text = hushed(" ".join(text.replace(os.getcwd() + os.sep, "").split()), self._beside())
+        text = one_line(text)
         if len(text) > _LONGEST_MESSAGE:
             half = _LONGEST_MESSAGE // 2 - 2
             text = f"{text[:half]} ... {text[-half:]}"

@@ -42,6 +42,10 @@ class KustomizeTrace:
     files: RootFiles
 
     @property
+    def own_ref(self) -> ObjectRef | None:
+        return self.ref if self.base is not None or self.generator is not None else None
+
+    @property
     def source(self) -> Hashable:
         if self.base is not None:
             return (self.origin.path, self.origin.document, self.base.staged)

@@ -170,7 +170,7 @@ def test_releases_of_two_names_have_the_same_sources(tmp_path: Path, render: Ren
     chart = write(tmp_path / "web", {"Chart.yaml": CHART, "templates/p.yaml": pods})
     dev, prod = ([obj.trace.source for obj in render(chart, release=name) if obj.trace] for name in ("dev", "prod"))
     assert dev == prod
-    assert len(set(dev)) == 3
+    assert len(set(dev)) == 2  # two of one name: nobody can tell which is which in another release
 
 
 def test_namespace_settings_and_versions_reach_the_templates(tmp_path: Path, render: Rendered) -> None:

@@ -220,8 +220,8 @@ REMOTE = [
 def test_a_remote_base_is_refused(entry: str, repo: Path, work: Path) -> None:
     written(repo, {"app/kustomization.yaml": f"resources:\n  - '{entry}'\n"})
     assert refused(repo / "app", work) == (
-        f"app/kustomization.yaml, line 2: {entry} is on the network, and kguard fetches nothing unless it is allowed by name; "
-        "allow it, or keep a copy beside it"
+        f"app/kustomization.yaml, line 2: {entry} is on the network, and kguard fetches nothing unless it is allowed by name "
+        "(inputs.kustomizations[].allow-remote in kguard.yaml), or keep a copy beside it"
     )
 
 
