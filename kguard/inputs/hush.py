@@ -14,7 +14,7 @@ MASK = "***"
 _SHORTEST = 6
 _WORD = re.compile(r"[^\s\"'`,\[\]{}<>()]+")
 _TELLS_NOTHING = re.compile(
-    r"[a-z]+([./-][a-z]+)*|[\d.]+|.*\.(ya?ml|json|tpl|txt|env|tgz)|[a-z0-9.]+/v\d\w*|\{\{-?|-?\}\}|https?://.*"
+    r"[./]*[a-z]+([./-]+[a-z]+)*|[\d.]+|.*\.(ya?ml|json|tpl|txt|env|tgz)|[a-z0-9.]+/v\d\w*|\{\{-?|-?\}\}|https?://.*"
 )
 """Plain words and numbers, file names, API versions, web addresses: what an error is about."""
 _NAMING = frozenset(("apiVersion", "kind", "name", "namespace"))
