@@ -113,7 +113,7 @@ class Kustomization(_Keys, frozen=True):
     path: KustomizationPath
     """Its folder, relative to the folder of kguard.yaml."""
     namespace: DnsName | None = None
-    """The namespace of its objects that name none."""
+    """Given to all of its objects, as the `namespace:` of one more overlay would."""
     allow_remote: tuple[Text, ...] = ()
     """Remote bases that may be fetched (github.com/org/repo); all others are refused."""
 
@@ -130,7 +130,7 @@ class Inputs(_Keys, frozen=True):
     hidden: bool = False
     """Whether to look into hidden and git-ignored files and folders too."""
     namespace: DnsName | None = None
-    """The namespace for every chart and kustomization that names none."""
+    """The namespace for every chart that names none."""
     charts: tuple[Chart, ...] = ()
     """Charts with their values; a chart that does not stand here is rendered with its own values."""
     kustomizations: tuple[Kustomization, ...] = ()

@@ -69,7 +69,7 @@ class InputSettings:
     hidden: bool = False
     """Whether hidden and git-ignored files are looked at."""
     namespace: str | None = None
-    """Of every chart and kustomization that names none."""
+    """Of every chart that names none."""
     charts: tuple[ChartSettings, ...] = ()
     kustomizations: tuple[KustomizationSettings, ...] = ()
 
