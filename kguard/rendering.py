@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,15 @@ def render_all(renders: Sequence[Render], settings: Settings, folder: Path) -> t
         finally:
             cancel.set()
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def refusal(render: Render) -> str | None:
+    """Why it will not be rendered, as far as that can be told without running anything."""
+    try:
+        render.command(render.programs[0], Path(tempfile.gettempdir()) / "kguard-plan" / process.WORK)
+    except NotRendered as error:
+        return str(error)
+    return None
 
 
 def _rendered(render: Render, settings: Settings, folder: Path, cancel: threading.Event) -> Bundle:

@@ -33,14 +33,14 @@ from kguard.model import (
     StagePart,
     ToolRun,
 )
-from kguard.rendering import RENDERERS, render_all
+from kguard.rendering import RENDERERS, refusal, render_all
 from kguard.running.contract import load_adapters
 from kguard.running.facts import tool_facts
 from kguard.running.results import ToolResult
 from kguard.running.tools import ToolProgress, run_tools
 from kguard.settings import InputSettings, Settings
 
-__all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "scan"]
+__all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "refusal", "scan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

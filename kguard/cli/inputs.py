@@ -11,7 +11,7 @@ import msgspec
 from kguard.cli import options
 from kguard.errors import ExitCode
 from kguard.model import FileState, InputFile
-from kguard.scan import Discovery, find_inputs
+from kguard.scan import Discovery, find_inputs, refusal
 from kguard.text import one_line
 
 _HEADS = {
@@ -48,7 +48,12 @@ def command(request: Request) -> ExitCode:
 def _text(found: Discovery, *, verbose: bool) -> Iterator[str]:
     inventory = found.inventory
     yield _head("rendered, each once", len(found.renders))
-    yield from (f"  {render.kind:10} {one_line(_label(render.bundle))}\n" for render in found.renders)
+    for render in found.renders:
+        why = refusal(render)
+        yield (
+            one_line(f"  {render.kind:10} {_label(render.bundle)}" + (f"  will not be rendered: {why}" if why else ""))
+            + "\n"
+        )
     for state, head in _HEADS.items():
         files = [file for file in inventory.files if file.state is state]
         yield _head(head, len(files))
@@ -77,7 +82,13 @@ def _json(found: Discovery) -> Iterator[str]:
     inventory = found.inventory
     plan = {
         "renders": [
-            {"kind": render.kind, "bundle": render.bundle, "name": render.name, "path": render.path}
+            {
+                "kind": render.kind,
+                "bundle": render.bundle,
+                "name": render.name,
+                "path": render.path,
+                "refused": refusal(render),
+            }
             for render in found.renders
         ],
         "bundles": [

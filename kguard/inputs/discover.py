@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -62,6 +62,7 @@ def discover(
     found = _Found(charts=charts, kustomizations=Kustomizations.among([*looked_at, *files], settings))
     for folder in folders:
         _take_folder(folder, entries[folder], found)
+        found.problems += _not_rendered(folder, found, settings)
     if files or stdin is not None:
         _take_files(files, stdin, found)
     return Discovery(inventory=found.inventory(sources), renders=_distinct(found.renders()))
@@ -153,6 +154,18 @@ def _take_folder(folder: Path, entries: Iterable[Entry], found: _Found) -> None:
         else:
             found.others.append(display(entry.path))
     found.take(reader, display(folder))
+
+
+def _not_rendered(folder: Path, found: _Found, settings: InputSettings) -> Iterator[InputProblem]:
+    """What kguard.yaml says is to be rendered, stands in the folder, and is not: an entry must not do nothing without a word."""
+    rendered = {os.path.realpath(release.chart) for release in found.charts.releases}
+    rendered |= {os.path.realpath(root.folder) for root in found.kustomizations.roots}
+    top = os.path.realpath(folder)
+    for named in [item.path for item in settings.charts] + [item.path for item in settings.kustomizations]:
+        path = os.path.realpath(named)
+        if path not in rendered and (path == top or path.startswith(top + os.sep)):
+            why = "kguard.yaml says how to render it, but it is left out, part of another, or a library chart"
+            yield problem(named, why)
 
 
 def _counts(path: Path) -> bool:

@@ -52,7 +52,8 @@ def _head(report: Report) -> str:
 def _sums(report: Report) -> str:
     summary = summary_of(report)
     severities = ", ".join(f"{count:,} {severity}" for severity, count in summary.by_severity.items() if count)
-    return f"**{summary.findings:,} faults** from {summary.records:,} records: {severities or 'none'}."
+    silenced = f" {len(report.ignores):,} annotations tell a tool to be silent." if report.ignores else ""
+    return f"**{summary.findings:,} faults** from {summary.records:,} records: {severities or 'none'}.{silenced}"
 
 
 def _rows(report: Report, room: int) -> tuple[list[str], int]:

@@ -213,6 +213,15 @@ def test_the_plan_is_printed_without_running_anything(kguard: Kguard, tmp_path: 
     }
 
 
+def test_the_plan_tells_what_will_be_refused(kguard: Kguard, tmp_path: Path) -> None:
+    write(tmp_path, {"k/kustomization.yaml": "resources: [https://example.com/x.yaml]\n"})
+    done = kguard("inputs", ".", path="")
+    assert (
+        "  kustomize  k  will not be rendered: k/kustomization.yaml, line 1: https://example.com/x.yaml is on"
+        in done.stdout
+    )
+
+
 def test_a_wrong_key_in_kguard_yaml_is_answered_with_the_right_one(kguard: Kguard, tmp_path: Path) -> None:
     write(tmp_path, {"plain.yaml": POD, "kguard.yaml": "inputs:\n  exclud: [x]\n"})
     done = kguard("scan", ".", path="")

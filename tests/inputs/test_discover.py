@@ -217,6 +217,16 @@ def test_two_sets_of_values_of_one_name_are_refused(tree: Path) -> None:
         bundles("c", charts=charts)
 
 
+def test_an_entry_of_kguard_yaml_that_is_not_rendered_is_a_problem(tree: Path) -> None:
+    write(tree, {"c/Chart.yaml": CHART.format("c"), "c/charts/db/Chart.yaml": CHART.format("db")})
+    write(tree, {"k/kustomization.yaml": "resources: [base]\n", "k/base/kustomization.yaml": "resources: []\n"})
+    charts = (ChartSettings(path=tree / "c/charts/db"),)
+    own = (KustomizationSettings(path=tree / "k/base", namespace="x"), KustomizationSettings(path=tree / "k"))
+    found = inventory_of(".", charts=charts, kustomizations=own)
+    assert [problem.path for problem in found.problems] == ["c/charts/db", "k/base"]
+    assert inventory_of("k", charts=charts).problems == ()
+
+
 def test_a_dangling_link_that_is_no_manifest_is_no_problem(tree: Path) -> None:
     write(tree, {"d/a.yaml": POD})
     (tree / "d/LATEST").symlink_to("gone")
