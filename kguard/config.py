@@ -25,7 +25,10 @@ from msgspec import Meta
 
 from kguard.errors import UsageError
 from kguard.inputs.documents import Document, documents
+from kguard.inputs.helm.chart import CHART_FILE
+from kguard.inputs.helm.files import ARCHIVE
 from kguard.inputs.ignore import broken, repository
+from kguard.inputs.kustomize.kustomization import NAMES
 from kguard.inputs.nodes import NodeReader, Unreadable, compose
 from kguard.settings import ChartSettings, Exclude, InputSettings, KustomizationSettings
 from kguard.text import one_line
@@ -45,7 +48,6 @@ _UNIONS = (types.UnionType, typing.Union)
 _PROGRAMS = frozenset(
     ("tools", "tool", "tool-path", "tool-paths", "program", "programs", "command", "commands", "exec", "binary")
 )
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
 # -- the shape -----------------------------------------------------------------------------------------------------------
@@ -500,11 +502,11 @@ def _missing(path: Path, is_right: Callable[[Path], bool], otherwise: str) -> st
 
 
 def _is_chart(path: Path) -> bool:
-    return (path / "Chart.yaml").is_file() or (path.is_file() and path.name.endswith(".tgz"))
+    return (path / CHART_FILE).is_file() or (path.is_file() and path.name.endswith(ARCHIVE))
 
 
 def _is_kustomization(path: Path) -> bool:
-    return any((path / name).is_file() for name in _KUSTOMIZATIONS)
+    return any((path / name).is_file() for name in NAMES)
 
 
 # -- the schema for editors -----------------------------------------------------------------------------------------------

@@ -17,13 +17,13 @@ from kguard.inputs.kustomize.kustomization import NAMES
 from kguard.inputs.objects import MAX_FILE_BYTES
 from kguard.inputs.paths import display
 from kguard.inputs.plain import PlainReader, problem
+from kguard.inputs.reading import MANIFESTS
 from kguard.inputs.render import Render
 from kguard.inputs.walk import Entry, walk
 from kguard.model import Bundle, BundleKind, BundleState, FileState, InputFile, InputProblem, Inventory
 from kguard.settings import InputSettings
 
 STDIN = "-"
-_MANIFESTS = frozenset((".yaml", ".yml", ".json"))
 _FILES = "./files"
 """Id of the bundle of all files that were given singly; no folder is shown so."""
 
@@ -149,7 +149,7 @@ def _take_folder(folder: Path, entries: Iterable[Entry], found: _Found) -> None:
                 found.others.append(display(entry.path))
         elif (owned := _owned(entry.path, found)) is not None:
             found.add(entry.path, *owned)
-        elif entry.path.suffix.lower() in _MANIFESTS:
+        elif entry.path.suffix.lower() in MANIFESTS:
             reader.read(entry.path, PurePosixPath(entry.path.relative_to(folder).as_posix()))
         else:
             found.others.append(display(entry.path))
@@ -170,7 +170,7 @@ def _not_rendered(folder: Path, found: _Found, settings: InputSettings) -> Itera
 
 def _counts(path: Path) -> bool:
     """Whether what was left out might hold manifests: a folder, or a file with the name of one."""
-    return path.is_dir() or path.suffix.lower() in (*_MANIFESTS, ".tgz") or path.name in NAMES
+    return path.is_dir() or path.suffix.lower() in (*MANIFESTS, ".tgz") or path.name in NAMES
 
 
 def _owned(path: Path, found: _Found) -> tuple[FileState, str] | None:

@@ -11,6 +11,7 @@ from kguard.inputs.kustomize.kustomization import NAMES, Kustomization, read_kus
 from kguard.inputs.kustomize.root import Root
 from kguard.inputs.nodes import Unreadable
 from kguard.inputs.paths import display
+from kguard.inputs.reading import MANIFESTS
 from kguard.model import BundleKind, FileState
 from kguard.settings import InputSettings, KustomizationSettings
 
@@ -114,7 +115,7 @@ class _Graph:
 
 def _manifests(folder: Path) -> Iterator[Path]:
     """What stands beside a kustomization that cannot be read: any of it may be a patch, which is no manifest."""
-    yield from (path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml", ".json"))
+    yield from (path for path in sorted(folder.iterdir()) if path.suffix.lower() in MANIFESTS)
 
 
 def _root(file: Path, settings: InputSettings) -> Root:

@@ -14,6 +14,9 @@ from kguard.inputs.nodes import NodeReader, Unreadable, compose
 from kguard.inputs.objects import MAX_FILE_BYTES
 from kguard.model import FieldPath, Span
 
+MANIFESTS = frozenset((".yaml", ".yml", ".json"))
+"""How the names of manifests end, in lower case."""
+
 
 def read_text(path: Path) -> str:
     """A file's text; raises Unreadable for what is no regular file of UTF-8 within the limit for manifests."""

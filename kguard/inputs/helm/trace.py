@@ -47,15 +47,11 @@ class Made:
         return spans if self.spans is None else {path: self.spans.get(path) for path in spans}
 
 
-class TemplateTrace:
-    """Of an object that a template printed (satisfies kguard.model.Trace)."""
+class _OfChart:
+    """What the traces of all objects of a chart have."""
 
-    def __init__(self, made: Made, templates: Templates, name: str, rendered: Rendered) -> None:
-        """`name`: of the template, as helm knows it."""
+    def __init__(self, made: Made) -> None:
         self._made = made
-        self._templates = templates
-        self._name = name
-        self._rendered = rendered
 
     @property
     def source(self) -> Hashable:
@@ -65,6 +61,21 @@ class TemplateTrace:
     def own_ref(self) -> None:
         """A template has no names: its values and its release make them."""
         return None
+
+    def removed_by(self, path: FieldPath, seen: Mapping[str, Any]) -> Location | None:
+        """A chart has no patches."""
+        return None
+
+
+class TemplateTrace(_OfChart):
+    """Of an object that a template printed (satisfies kguard.model.Trace)."""
+
+    def __init__(self, made: Made, templates: Templates, name: str, rendered: Rendered) -> None:
+        """`name`: of the template, as helm knows it."""
+        super().__init__(made)
+        self._templates = templates
+        self._name = name
+        self._rendered = rendered
 
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         spots = _Spots(self._templates, self._name, self._rendered)
@@ -73,35 +84,18 @@ class TemplateTrace:
         found[()] = _of_object(found, spots)
         return found
 
-    def removed_by(self, path: FieldPath, seen: Mapping[str, Any]) -> Location | None:
-        """A chart has no patches."""
-        return None
 
-
-class FileTrace:
+class FileTrace(_OfChart):
     """Of an object that helm took from a file as it is: a chart's CRD (satisfies kguard.model.Trace)."""
 
     def __init__(self, made: Made, path: str, offset: int | None) -> None:
         """`offset`: what to add to a line of what helm printed for its line in the file; None where that is not known."""
-        self._made = made
+        super().__init__(made)
         self._path = path
         self._offset = offset
 
-    @property
-    def source(self) -> Hashable:
-        return self._made.source
-
-    @property
-    def own_ref(self) -> None:
-        """A template has no names: its values and its release make them."""
-        return None
-
     def locations(self, value: Mapping[str, Any], spans: Mapping[FieldPath, Span]) -> Mapping[FieldPath, Location]:
         return {path: self._location(path, span) for path, span in self._made.lines(spans).items()}
-
-    def removed_by(self, path: FieldPath, seen: Mapping[str, Any]) -> Location | None:
-        """A chart has no patches."""
-        return None
 
     def _location(self, path: FieldPath, span: Span | None) -> Location:
         if self._offset is None or span is None:
