@@ -22,7 +22,18 @@ from packaging.version import InvalidVersion, Version
 from platformdirs import user_data_path
 
 from kguard.errors import ParseError, ToolFailure
-from kguard.model import Command, Evidence, FieldPath, ObjectHint, Outcome, Parsed, RuleSet, Splitting, StagePart
+from kguard.model import (
+    Command,
+    Evidence,
+    FieldPath,
+    ObjectHint,
+    Outcome,
+    Parsed,
+    RuleGroup,
+    RuleSet,
+    Splitting,
+    StagePart,
+)
 from kguard.settings import Profile, Settings
 
 name = "kubescape"
@@ -161,16 +172,20 @@ def rules(settings: Settings, version: Version | None) -> RuleSet:
     if unknown:
         problem = f"its rule library has no framework {', '.join(unknown)}; it has {', '.join(sorted(library))}"
         return RuleSet(source=f"rule library in {folder}", problem=problem)
-    controls = [control for chosen in sets for control in library[chosen].controls]
-    on_files = [control for control in controls if control.scanningScope and "file" in control.scanningScope.matches]
+    on_files = [control for chosen in sets for control in _on_files(library[chosen])]
     return RuleSet(
         source=f"regolibrary {_library_version(folder)}: {', '.join(sets)}",
         ids=frozenset(control.controlID for control in on_files),
         kinds=frozenset(kind for control in on_files for rule in control.rules for kind in _kinds(rule)),
         digest=_digest(folder),
         folder=folder,
-        sets=sets,
+        groups=tuple(RuleGroup(name=word, rules=len(_on_files(library[word]))) for word in sets),
     )
+
+
+def _on_files(framework: _Framework) -> Sequence[_ControlFile]:
+    """Its controls that are about manifests, not about a live cluster."""
+    return [item for item in framework.controls if item.scanningScope and "file" in item.scanningScope.matches]
 
 
 @lru_cache(maxsize=4)
@@ -227,7 +242,15 @@ def _digest(folder: Path) -> str:
 
 def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
     # without a path, kubescape scans the cluster: the part's root is always there
-    argv = (name, "scan", "framework", ",".join(rules.sets), str(part.root), "--use-artifacts-from", str(rules.folder))
+    argv = (
+        name,
+        "scan",
+        "framework",
+        ",".join(group.name for group in rules.groups),
+        str(part.root),
+        "--use-artifacts-from",
+        str(rules.folder),
+    )
     options = ("--keep-local", "--format", "json", "-l", "warning", "--cache-dir", "cache")
     return Command(argv=(*argv, *options), part=part, env=_OFFLINE)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -74,7 +75,8 @@ class _Result(msgspec.Struct):
 class _Report(msgspec.Struct):
     SchemaVersion: int
     ArtifactType: str
-    Results: list[_Result] = []
+    Results: list[msgspec.Raw] = []
+    """Each a `_Result`, decoded one after another: checks that passed are most of a large output."""
 
 
 class _Version(msgspec.Struct):
@@ -93,7 +95,6 @@ def read_version(outcome: Outcome) -> Version | None:
 
 
 def rules(settings: Settings, version: Version | None) -> RuleSet:
-    # the output names the checks that failed, not those that were on
     return RuleSet(source=f"embedded in trivy {version}")
 
 
@@ -104,6 +105,7 @@ def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
         *("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--cache-dir", "cache"),
         *("--config", _NO_CONFIG, "--ignorefile", _NOTHING_IGNORED),
         *("--misconfig-scanners", "kubernetes"),  # no Dockerfiles, no Terraform
+        "--include-non-failures",  # a check that passed was on
         *("--timeout", f"{settings.timeout + 60:.0f}s"),  # kguard's own deadline comes first
         str(part.root),
     )
@@ -117,15 +119,13 @@ def parse(outcome: Outcome) -> Parsed:
         fatal = _FATAL.search(stderr)
         raise ToolFailure(fatal[1][:500] if fatal else f"it ended with {outcome.exit_code} and named no reason")
     try:
-        report = msgspec.json.decode(outcome.stdout, type=_Report)
+        results = tuple(_results(msgspec.json.decode(outcome.stdout, type=_Report)))
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    results = [result for result in report.Results if result.Class == "config" and result.Type == "kubernetes"]
-    failed = [(result, found) for result in results for found in result.Misconfigurations if found.Status == "FAIL"]
-    hints = {result.Target: ObjectHint(staged=result.Target) for result in results}
     return Parsed(
-        evidence=tuple(item for result, found in failed for item in _evidence(hints[result.Target], found)),
-        seen=frozenset(hints.values()),
+        evidence=tuple(item for _, found, _ in results for item in found),
+        seen=frozenset(hint for hint, _, _ in results),
+        rules=frozenset[str]().union(*(ids for _, _, ids in results)),
         unread=tuple(
             Unread(object=ObjectHint(staged=_unquoted(path)), reason=f"trivy failed to parse it: {_unquoted(why)}")
             for path, why in _PARSE_FAILURE.findall(stderr)
@@ -136,8 +136,24 @@ def parse(outcome: Outcome) -> Parsed:
     )
 
 
+def _results(report: _Report) -> Iterator[tuple[ObjectHint, Sequence[Evidence], frozenset[str]]]:
+    """Each object that it judged, what it found, and the checks that it judged it by."""
+    decoder = msgspec.json.Decoder(_Result)
+    for raw in report.Results:
+        result = decoder.decode(raw)
+        if result.Class == "config" and result.Type == "kubernetes":
+            hint = ObjectHint(staged=result.Target)
+            failed = [found for found in result.Misconfigurations if found.Status == "FAIL"]
+            ids = frozenset(sys.intern(_id(found)) for found in result.Misconfigurations)
+            yield hint, [item for found in failed for item in _evidence(hint, found)], ids
+
+
+def _id(found: _Misconfiguration) -> str:
+    return normalised(found.AVDID or found.ID)
+
+
 def _evidence(hint: ObjectHint, found: _Misconfiguration) -> Iterator[Evidence]:
-    rule = normalised(found.AVDID or found.ID)
+    rule = _id(found)
     container = None if rule == _OBJECT_CALLED_CONTAINER else _CONTAINER.match(found.Message)
     lines = Span(found.CauseMetadata.StartLine, found.CauseMetadata.EndLine) if found.CauseMetadata.StartLine else None
     if rule == _LINES_OF_SIBLINGS_TOO and container:
@@ -182,6 +198,7 @@ def _unquoted(text: str) -> str:
         return text
 
 
+@lru_cache(maxsize=1024)
 def normalised(rule: str) -> str:
     """The newest form of an id: `KSV010` and `AVD-KSV-0010` are KSV-0010. Ids of other kinds stay as they are."""
     match = _OLD_ID.match(rule)

@@ -451,6 +451,15 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleGroup:
+    """Rules that a tool is asked for by one name: a framework of kubescape."""
+
+    name: str
+    rules: int
+    """How many of its rules are about manifests; a rule may be in several groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
     """The rules that a run has on, as far as they are known before it."""
 
@@ -465,8 +474,8 @@ class RuleSet:
     """sha256 of the rule files; None for built-in rules."""
     folder: Path | None = None
     """Where the rule files are; None for built-in rules."""
-    sets: tuple[str, ...] = ()
-    """The sets of rules that the tool is asked for by name (kubescape's frameworks)."""
+    groups: tuple[RuleGroup, ...] = ()
+    """The groups that the tool is asked for."""
     problem: str | None = None
     """Why there are no usable rules (a missing library, an unknown framework): the tool is not run, and the run is degraded."""
 
@@ -479,6 +488,9 @@ class ActiveRules:
     """How many; None where neither the tool nor its rule files tell."""
     digest: str | None
     source: str
+    ids: tuple[str, ...] | None = None
+    """Which, sorted; None where that is not known."""
+    groups: tuple[RuleGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

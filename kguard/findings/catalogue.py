@@ -87,6 +87,10 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     """It guesses: it is believed only where the manifest has a place of the control."""
     summary: bool = False
     """It repeats what other rules say: never merged, never in the gate."""
+    note: str = ""
+    """Where its trigger and the control's differ, or the field, message or kind by which they coincide."""
+    since: str = ""
+    """The tool's version from which it is so, where the rule changed."""
 
 
 class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -98,9 +102,11 @@ class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ignores_path: bool = False
     needs_place: bool = False
     summary: bool = False
+    note: str = ""
+    since: str = ""
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """A canonical check, as its YAML file has it."""
 
     id: str
@@ -109,8 +115,17 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scope: str
     tools: dict[str, tuple[str | _RuleEntry, ...]]
     category: str = ""
-    references: tuple[str, ...] = ()
+    because: str = ""
+    """Why the severity is what it is."""
+    harm: str = ""
+    """What can go wrong, in at most two sentences."""
     remediation: str = ""
+    """What to do, in a sentence or two."""
+    example: str = ""
+    """The smallest piece of YAML that has the fault no more."""
+    references: tuple[str, ...] = ()
+    not_shown: str = ""
+    """Why no manifest can show that the tools agree, for a control that several check (node data, settings of a live cluster)."""
     anchor: str | None = None
     """The object that a finding belongs to when tools name different ones: role, binding or budget."""
     subsumes: tuple[str, ...] = ()
@@ -171,6 +186,8 @@ def _mappings(control: Control) -> Iterable[RuleMapping]:
                 ignores_path=rule.ignores_path,
                 needs_place=rule.needs_place,
                 summary=rule.summary,
+                note=rule.note,
+                since=rule.since,
             )
 
 

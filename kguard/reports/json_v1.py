@@ -73,10 +73,20 @@ class Cache(msgspec.Struct):
     misses: int = 0
 
 
+class RuleGroup(msgspec.Struct):
+    """Rules that the tool is asked for by one name (a framework of kubescape)."""
+
+    name: str
+    rules: int
+
+
 class Rules(msgspec.Struct):
     active: int | None
     digest: str | None
     source: str
+    groups: tuple[RuleGroup, ...] = ()
+    ids: tuple[str, ...] | None = None
+    """Which rules were on; null where that is not known."""
 
 
 class ObjectCounts(msgspec.Struct):

@@ -133,7 +133,13 @@ def active_rules(known: RuleSet, parsed: Iterable[Parsed]) -> ActiveRules:
     """What the output says of the active rules is truer than what was known before."""
     told = [item.rules for item in parsed if item.rules is not None]
     ids = frozenset[str]().union(*told) if told else known.ids
-    return ActiveRules(active=None if ids is None else len(ids), digest=known.digest, source=known.source)
+    return ActiveRules(
+        active=None if ids is None else len(ids),
+        digest=known.digest,
+        source=known.source,
+        ids=None if ids is None else tuple(sorted(ids)),
+        groups=known.groups,
+    )
 
 
 def _canary(fired: Iterable[bool | None]) -> bool | None:

@@ -11,7 +11,7 @@ import pytest
 from packaging.version import Version
 
 from kguard.errors import ParseError, ToolFailure
-from kguard.model import Command, Evidence, Outcome, Parsed, RunState, StagePart
+from kguard.model import Command, Evidence, Outcome, Parsed, RuleGroup, RunState, StagePart
 from kguard.scan import gather
 from kguard.settings import Profile, Settings
 
@@ -140,7 +140,9 @@ def test_version() -> None:
 
 
 def test_it_is_never_run_without_a_path() -> None:
-    rules = kubescape.RuleSet(source="x", folder=Path("/rules"), sets=("nsa", "mitre"))
+    rules = kubescape.RuleSet(
+        source="x", folder=Path("/rules"), groups=(RuleGroup(name="nsa", rules=2), RuleGroup(name="mitre", rules=3))
+    )
     argv = kubescape.plan(PART, Settings(), rules).argv
     assert argv[:5] == ("kubescape", "scan", "framework", "nsa,mitre", "/stage")
     assert argv[argv.index("--use-artifacts-from") + 1] == "/rules"
@@ -149,7 +151,8 @@ def test_it_is_never_run_without_a_path() -> None:
 def test_the_rule_library(rules_settings: Settings) -> None:
     rules = kubescape.rules(rules_settings, None)
     assert rules.problem is None
-    assert rules.sets == ("nsa", "mitre", "cis-v1.23-t1.0.1")
+    assert [group.name for group in rules.groups] == ["nsa", "mitre", "cis-v1.23-t1.0.1"]
+    assert all(0 < group.rules <= len(rules.ids) for group in rules.groups)
     assert rules.source == "regolibrary 2.0.1: nsa, mitre, cis-v1.23-t1.0.1"
     assert {"/v1/Pod", "apps/v1/Deployment"} <= rules.kinds
     assert "batch/v1beta1/CronJob" not in rules.kinds
