@@ -51,7 +51,13 @@ def test_unknown_is_null(make: Make) -> None:
     report = json.loads(json_v1.render(make(1)))
     missing = report["tools"][0]
     assert [missing[key] for key in ("version", "path", "seconds", "rules")] == [None] * 4
-    assert report["tools"][2]["rules"] == {"active": None, "digest": None, "source": "embedded"}
+    assert report["tools"][2]["rules"] == {
+        "active": None,
+        "digest": None,
+        "source": "embedded",
+        "groups": [],
+        "ids": None,
+    }
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
