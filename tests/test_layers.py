@@ -53,8 +53,8 @@ def allowed(module: str) -> tuple[str, ...]:
         return (*core, "kguard.rendering", *(f"kguard.{room}" for room in ROOMS if room != "reports"))
     if parts[1] == "rendering.py":
         return (*core, "kguard.inputs", "kguard.running")
-    if parts[1] == "config.py":
-        return (*core, "kguard.inputs")
+    if parts[1] == "config":
+        return (*core, "kguard.config", "kguard.inputs")
     if parts[1] == "__main__.py":
         return ("kguard.cli",)
     return core

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kguard import config
-from kguard.config import Chart, Config, Inputs, Kustomization, find, input_settings, load
+from kguard.config import Chart, Config, Inputs, Kustomization, find, input_settings, load, read
 from kguard.errors import UsageError
 
 WHOLE = """\
@@ -282,7 +282,7 @@ inputs:
     [
         (b"inputs:\n  x: \xff\n", "kguard.yaml:2: not UTF-8 (byte 0xff); save it as UTF-8."),
         ("inputs: {}".encode("utf-16"), "kguard.yaml:1: not UTF-8 (byte 0xff); save it as UTF-8."),
-        (b"#" * (config.MAX_BYTES + 1), "kguard.yaml: larger than 1024 KiB, the limit for a configuration."),
+        (b"#" * (read.MAX_BYTES + 1), "kguard.yaml: larger than 1024 KiB, the limit for a configuration."),
         (b"inputs: {}\n---\na: 1\n", "kguard.yaml:3: a second document; a configuration is one."),
         (b"# x\ninputs:\n\thidden: true\n", "kguard.yaml:3: tab used for indentation."),
         (b"inputs: [\n", "kguard.yaml:2: not YAML: did not find expected node content."),
@@ -319,7 +319,7 @@ def test_a_file_without_permission_says_so(tree: Path, monkeypatch: pytest.Monke
 
 def test_a_file_of_mistakes_is_told_up_to_a_limit(tree: Path) -> None:
     found = mistakes("".join(f"key{number}: 1\n" for number in range(5000)))
-    assert len(found) == config.MAX_MISTAKES + 1
+    assert len(found) == read.MAX_MISTAKES + 1
     assert found[-1] == "and more"
 
 
