@@ -719,7 +719,8 @@ class Report:
     frameworks: tuple[str, ...]
     severity_rule: str
     fail_on: str
-    allow_incomplete: tuple[str, ...]
+    allow_incomplete: tuple[tuple[str, str], ...]
+    """Tools, or `inputs`, each with the reason ("" for none given)."""
     config_path: str | None = None
     """The kguard.yaml that was read."""
     gate: Gate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -11,6 +11,7 @@ from typing import BinaryIO
 from kguard import __version__
 from kguard.errors import NothingToScan
 from kguard.findings.catalogue import load_catalogue
+from kguard.findings.customise import customised
 from kguard.findings.gate import judge
 from kguard.findings.ignores import inline_ignores
 from kguard.findings.locate import locate_by_object
@@ -40,7 +41,7 @@ from kguard.running.results import ToolResult
 from kguard.running.tools import ToolProgress, run_tools
 from kguard.settings import InputSettings, Settings
 
-__all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "refusal", "scan"]
+__all__ = ["RENDERERS", "Discovery", "Gathered", "find_inputs", "gather", "known_names", "refusal", "scan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,10 @@ def scan(
     started, clock = datetime.now(UTC), time.monotonic()
     gathered = gather(sources, settings, stdin=stdin, progress=progress)
     inventory, known_path = gathered.inventory, anchored(gathered.inventory.sources)
-    merged = merge_by_object(gathered.evidence, inventory.objects, load_catalogue(), index, known_path)
+    catalogue = customised(load_catalogue(), settings.merge)
+    merged = merge_by_object(
+        gathered.evidence, inventory.objects, catalogue, index, known_path, settings.merge.severity_rule
+    )
     ignores = inline_ignores(inventory.objects, _ignore_patterns(), index)
     findings = _proven(merged, gathered.tools, ignores)
     return Report(
@@ -78,9 +82,9 @@ def scan(
         command=tuple(command),
         profile=settings.profile,
         frameworks=settings.frameworks,
-        severity_rule=settings.severity_rule,
+        severity_rule=settings.merge.severity_rule,
         fail_on=settings.fail_on or "never",
-        allow_incomplete=tuple(sorted(settings.allow_incomplete)),
+        allow_incomplete=tuple(sorted(settings.allow_incomplete.items())),
         config_path=settings.config_path,
         gate=judge(findings, gathered.tools, inventory, settings),
         tools=gathered.tools,
@@ -134,6 +138,17 @@ def gather(
         tools=tuple(result.run for result in results),
         evidence=locate_by_object(_said(results), objects, index),
     )
+
+
+def known_names(kind: str) -> Collection[str]:
+    """The names that kguard.yaml may use: of tools (and `inputs`), rules (`tool:RULE`) and controls."""
+    match kind:
+        case "tool":
+            return (*(adapter.name for adapter in load_adapters()), "inputs")
+        case "rule":
+            return load_catalogue().all_rules
+        case _:
+            return load_catalogue().controls
 
 
 def find_inputs(sources: Sequence[str], settings: InputSettings, *, stdin: BinaryIO | None = None) -> Discovery:

@@ -21,6 +21,14 @@ class Profile(StrEnum):
     ALL = "all"
 
 
+class SeverityRule(StrEnum):
+    """How a finding's severity is chosen: what the catalogue says, or the worst or the middle one of the tools' own words."""
+
+    CATALOGUE = "catalogue"
+    MAX = "max"
+    MEDIAN = "median"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclude:
     """A gitignore pattern that the user gave."""
@@ -75,6 +83,32 @@ class InputSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSettings:
+    """What is different about a control of the catalogue, or a control of the user's own (then with title, severity and rules)."""
+
+    severity: Severity | None = None
+    reason: str = ""
+    """Of the severity."""
+    title: str | None = None
+    harm: str | None = None
+    remediation: str | None = None
+    rules: tuple[str, ...] = ()
+    """`tool:RULE`."""
+    scope: str = "object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeSettings:
+    """How evidence becomes findings."""
+
+    severity_rule: SeverityRule = SeverityRule.CATALOGUE
+    controls: Mapping[str, ControlSettings] = field(default_factory=lambda: MappingProxyType({}))
+    """By the control's name."""
+    never: tuple[tuple[str, ...], ...] = ()
+    """Rules (`tool:RULE`) that shall never stand in one finding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one scan."""
 
@@ -85,8 +119,8 @@ class Settings:
     """kubescape's frameworks: names, `cis` for the newest plain `cis-v*`, `all` for every one of the library."""
     fail_on: Severity | None = Severity.HIGH
     """The bar of the gate; None is `never`."""
-    allow_incomplete: frozenset[str] = frozenset()
-    """Tool names, or `inputs`, that may be incomplete without failing the gate."""
+    allow_incomplete: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Tool names, or `inputs`, that may be incomplete without failing the gate, each with the reason; "" for none given."""
     tool_paths: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     """Programs given by --tool-path; the others are looked up on PATH."""
     rules: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
@@ -97,7 +131,7 @@ class Settings:
     """Seconds that one process may take."""
     canary: bool = True
     """Whether a known-bad object stands in the input of every process."""
-    severity_rule: str = "catalogue"
+    merge: MergeSettings = MergeSettings()
     inputs: InputSettings = InputSettings()
     config_path: str | None = None
     """The kguard.yaml that was read, as reports show it."""

@@ -78,6 +78,14 @@ def scan_command(
     profile: Annotated[
         str, typer.Option(envvar="KGUARD_PROFILE", metavar="default|all", help="Which rules of each tool are on.")
     ] = "default",
+    severity_rule: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KGUARD_SEVERITY_RULE",
+            metavar="catalogue|max|median",
+            help="Whose word a finding's severity is: kguard's, or the worst or middle one of the tools. [default: catalogue]",
+        ),
+    ] = None,
     fail_on: Annotated[
         str,
         typer.Option(
@@ -134,6 +142,7 @@ def scan_command(
         frameworks=frameworks,
         rules=tuple(rules or ()),
         profile=profile,
+        severity_rule=severity_rule,
         fail_on=fail_on,
         allow_incomplete=allow_incomplete,
         tool_path=tuple(tool_path or ()),

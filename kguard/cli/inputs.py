@@ -38,7 +38,7 @@ class Request:
 
 def command(request: Request) -> ExitCode:
     """Print the plan."""
-    settings, _ = options.inputs(request.config, request.exclude, hidden=request.hidden)
+    settings = options.inputs(options.configured(request.config).inputs, request.exclude, hidden=request.hidden)
     stdin = sys.stdin.buffer if "-" in request.paths else None
     found = find_inputs(request.paths, settings, stdin=stdin)
     sys.stdout.writelines(_json(found) if request.as_json else _text(found, verbose=request.verbose))

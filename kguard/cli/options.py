@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,8 @@ from types import MappingProxyType
 from kguard import config
 from kguard.errors import UsageError
 from kguard.model import Severity
-from kguard.settings import Exclude, InputSettings
+from kguard.scan import known_names
+from kguard.settings import Exclude, InputSettings, MergeSettings, SeverityRule
 
 
 def words(text: str | None) -> tuple[str, ...]:
@@ -45,9 +46,17 @@ def tools(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(name for name in known if name in names)
 
 
-def allow_incomplete(text: str | None, known: Sequence[str]) -> frozenset[str]:
-    """Tool names and `inputs`."""
-    return frozenset(choice("--allow-incomplete", word, (*known, "inputs")) for word in words(text))
+def allow_incomplete(text: str | None, known: Sequence[str]) -> Mapping[str, str]:
+    """Tool names and `inputs`; a flag gives no reason."""
+    return {choice("--allow-incomplete", word, (*known, "inputs")): "" for word in words(text)}
+
+
+def merge(settings: MergeSettings, severity_rule: str | None) -> MergeSettings:
+    """How findings are made: what kguard.yaml says, and the flag in its stead."""
+    if severity_rule is None:
+        return settings
+    word = choice("--severity-rule", severity_rule.lower(), [rule.value for rule in SeverityRule])
+    return replace(settings, severity_rule=SeverityRule(word))
 
 
 def severity_bar(text: str) -> Severity | None:
@@ -78,10 +87,31 @@ def named_paths(flag: str, pairs: Sequence[str], known: Sequence[str], *, folder
     return MappingProxyType(found)
 
 
-def inputs(config_file: str | None, exclude: Sequence[str], *, hidden: bool) -> tuple[InputSettings, str | None]:
-    """What is looked at: kguard.yaml, the one named or the one found, and the flags on top of it; and the path of that file."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """What kguard.yaml asks for; the defaults where there is none."""
+
+    inputs: InputSettings = field(default_factory=InputSettings)
+    merge: MergeSettings = field(default_factory=MergeSettings)
+    allow_incomplete: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    path: str | None = None
+
+
+def configured(config_file: str | None) -> Configured:
+    """kguard.yaml: the one named, or the one found."""
     path = Path(config_file) if config_file else config.find()
-    settings = config.input_settings(config.load(path), path) if path else InputSettings()
+    if path is None:
+        return Configured()
+    found = config.load(path, known_names)
+    return Configured(
+        inputs=config.input_settings(found, path),
+        merge=config.merge_settings(found),
+        allow_incomplete={item.tool: item.reason for item in found.allow_incomplete},
+        path=path.as_posix(),
+    )
+
+
+def inputs(settings: InputSettings, exclude: Sequence[str], *, hidden: bool) -> InputSettings:
+    """What is looked at: what kguard.yaml says, and the flags on top of it."""
     given = tuple(Exclude(pattern=pattern, folder=None, source="--exclude") for pattern in exclude)
-    settings = replace(settings, exclude=settings.exclude + given, hidden=settings.hidden or hidden)
-    return settings, path.as_posix() if path else None
+    return replace(settings, exclude=settings.exclude + given, hidden=settings.hidden or hidden)

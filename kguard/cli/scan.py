@@ -28,6 +28,7 @@ class Request:
     frameworks: str | None
     rules: tuple[str, ...]
     profile: str
+    severity_rule: str | None
     fail_on: str
     allow_incomplete: str | None
     tool_path: tuple[str, ...]
@@ -64,20 +65,24 @@ def command(request: Request) -> ExitCode:
 def settings_of(request: Request) -> Settings:
     """The settings that the flags ask for. Raises UsageError for the first value that is not known."""
     known = tuple(adapter.name for adapter in load_adapters())
-    inputs, config_path = options.inputs(request.config, request.exclude, hidden=request.hidden)
+    configured = options.configured(request.config)
     return Settings(
         tools=options.tools(request.tools, known),
         profile=Profile(options.choice("--profile", request.profile, [profile.value for profile in Profile])),
         frameworks=options.words(request.frameworks) or DEFAULT_FRAMEWORKS,
         fail_on=options.severity_bar(request.fail_on),
-        allow_incomplete=options.allow_incomplete(request.allow_incomplete, known),
+        allow_incomplete={
+            **options.allow_incomplete(request.allow_incomplete, known),
+            **configured.allow_incomplete,
+        },
         tool_paths=options.named_paths("--tool-path", request.tool_path, (*known, *RENDERERS), folder=False),
         rules=options.named_paths("--rules", request.rules, known, folder=True),
         jobs=request.jobs or os.cpu_count() or 1,
         timeout=options.seconds(request.timeout),
-        inputs=inputs,
+        merge=options.merge(configured.merge, request.severity_rule),
+        inputs=options.inputs(configured.inputs, request.exclude, hidden=request.hidden),
         canary=request.canary,
-        config_path=config_path,
+        config_path=configured.path,
     )
 
 

@@ -93,7 +93,9 @@ class RuleMapping(msgspec.Struct, frozen=True, kw_only=True):
     """The tool's version from which it is so, where the rule changed."""
 
 
-class _RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A rule below a control in the data: `C-0057`, with `~` behind it and `+` before it as in RuleMapping."""
+
     rule: str
     says: str | None = None
     path: tuple[str, ...] = ()
@@ -113,7 +115,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     title: str
     severity: Severity
     scope: str
-    tools: dict[str, tuple[str | _RuleEntry, ...]]
+    tools: dict[str, tuple[str | RuleEntry, ...]]
     category: str = ""
     because: str = ""
     """Why the severity is what it is."""
@@ -124,6 +126,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     example: str = ""
     """The smallest piece of YAML that has the fault no more."""
     references: tuple[str, ...] = ()
+    fixed_severity: bool = False
+    """The user set it: whatever the tools say."""
     not_shown: str = ""
     """Why no manifest can show that the tools agree, for a control that several check (node data, settings of a live cluster)."""
     anchor: str | None = None
@@ -135,6 +139,11 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def discriminated(self) -> bool:
         return any(place.by is not None for place in self.places)
+
+
+def rule_name(entry: str | RuleEntry) -> str:
+    """The tool's id of a rule, without marks."""
+    return (entry if isinstance(entry, str) else entry.rule).strip("+~")
 
 
 class CatalogueError(Exception):
@@ -164,6 +173,11 @@ class Catalogue:
         """The controls that a rule serves, its main one first; empty for a rule that the catalogue does not know."""
         return self._mappings.get((tool, rule), ())
 
+    @property
+    def all_rules(self) -> frozenset[str]:
+        """Every rule of every tool, as `tool:RULE`."""
+        return frozenset(f"{tool}:{rule}" for tool, rule in self._mappings)
+
     def rules(self, tool: str) -> frozenset[str]:
         """Every rule of a tool that the catalogue knows."""
         return frozenset(rule for name, rule in self._mappings if name == tool)
@@ -172,7 +186,7 @@ class Catalogue:
 def _mappings(control: Control) -> Iterable[RuleMapping]:
     for tool, entries in control.tools.items():
         for entry in entries:
-            rule = entry if isinstance(entry, _RuleEntry) else _RuleEntry(entry)
+            rule = entry if isinstance(entry, RuleEntry) else RuleEntry(entry)
             yield RuleMapping(
                 control=control.id,
                 tool=tool,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from kguard.errors import ExitCode
 from kguard.model import BundleState, Finding, Gate, Inventory, RunState, Severity, ToolRun
 from kguard.settings import Settings
+from kguard.text import one_line
 
 
 def judge(findings: Iterable[Finding], tools: Sequence[ToolRun], inventory: Inventory, settings: Settings) -> Gate:
@@ -16,7 +17,11 @@ def judge(findings: Iterable[Finding], tools: Sequence[ToolRun], inventory: Inve
     if incomplete_inputs(inventory):
         gaps.append(("inputs", _input_gap(inventory)))
     open_gaps = [words for name, words in gaps if name not in settings.allow_incomplete]
-    allowed = [words for name, words in gaps if name in settings.allow_incomplete]
+    allowed = [
+        f"{words}{_because(reason)}"
+        for name, words in gaps
+        if (reason := settings.allow_incomplete.get(name)) is not None
+    ]
     code = ExitCode.FINDINGS if failing else ExitCode.INCOMPLETE if open_gaps else ExitCode.PASS
     return Gate(
         exit_code=code,
@@ -24,6 +29,11 @@ def judge(findings: Iterable[Finding], tools: Sequence[ToolRun], inventory: Inve
         failing=failing,
         incomplete=tuple(name for name, _ in gaps),
     )
+
+
+def _because(reason: str) -> str:
+    words = one_line(" ".join(reason.split()))
+    return f" ({words})" if words else ""
 
 
 def at_bar(severity: Severity, bar: Severity | None) -> bool:

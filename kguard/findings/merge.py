@@ -14,7 +14,7 @@ from kguard.findings.locate import location_of
 from kguard.findings.mask import masked, secrets_of, without
 from kguard.findings.places import places
 from kguard.findings.routing import ANCHOR_KINDS, Key, Router, Support
-from kguard.findings.severity import severity_of
+from kguard.findings.severity import chosen, severity_of
 from kguard.findings.surroundings import Surroundings
 from kguard.model import (
     Excerpt,
@@ -28,6 +28,7 @@ from kguard.model import (
     Severity,
     Statement,
 )
+from kguard.settings import SeverityRule
 
 Index = Callable[[KubeObject], ObjectIndex]
 
@@ -45,11 +46,13 @@ def merge_by_object(
     catalogue: Catalogue,
     index: Index,
     known_path: Callable[[str], str] = str,
+    severity_rule: SeverityRule = SeverityRule.CATALOGUE,
 ) -> tuple[Finding, ...]:
     """The same for evidence that comes in batches, that about one object in one batch: a large run has hundreds of thousands of
-    pieces, and those of a batch are dropped as soon as its findings are made. `known_path`: what fingerprints call a file."""
+    pieces, and those of a batch are dropped as soon as its findings are made. `known_path`: what fingerprints call a file. The catalogue
+    is the user's (`customised`)."""
     around = Surroundings(objects, index)
-    maker = _Maker(catalogue, around, index, Identities(objects, known_path), secrets_of(objects))
+    maker = _Maker(catalogue, around, index, Identities(objects, known_path), secrets_of(objects), severity_rule)
     made = _made(batches, Router(catalogue, around, index), maker, catalogue)
     return tuple(sorted(fold(made, objects, index), key=_report_order))
 
@@ -123,9 +126,10 @@ class _Maker:
         index: Index,
         identities: Identities,
         secrets: Mapping[str, Sequence[str]],
+        severity_rule: SeverityRule,
     ) -> None:
         self._catalogue, self._around, self._index, self._identities = catalogue, around, index, identities
-        self._secrets = secrets
+        self._secrets, self._severity_rule = secrets, severity_rule
 
     def fingerprint(self, first: Support) -> str:
         container = first.container.name if first.container else None
@@ -148,7 +152,7 @@ class _Maker:
             fingerprint=self.fingerprint(first),
             control=first.control,
             title=control.title if control else first.evidence.evidence.title,
-            severity=_severity(control, supports) if believed else Severity.INFO,
+            severity=_severity(control, supports, self._severity_rule) if believed else Severity.INFO,
             category=control.category if control else "unmapped",
             gated=any(support.believed and id(support.evidence) not in overlap.counted for support in supports),
             bundle=obj.bundle,
@@ -210,11 +214,16 @@ class _Maker:
         )
 
 
-def _severity(control: Control | None, supports: Sequence[Support]) -> Severity:
-    if control is not None:
-        return control.severity
-    words = [severity_of(support.evidence.evidence.native_severity) for support in supports]
-    return min(words, key=lambda severity: severity.rank)
+def _severity(control: Control | None, supports: Sequence[Support], rule: SeverityRule) -> Severity:
+    """One word a tool: the worst that it said. A severity that the user set is not up to the tools."""
+    words: dict[str, str | None] = {}
+    for support in supports:
+        evidence = support.evidence.evidence
+        heard = words.setdefault(evidence.tool, evidence.native_severity)
+        if severity_of(evidence.native_severity).rank < severity_of(heard).rank:
+            words[evidence.tool] = evidence.native_severity
+    fixed = control is not None and control.fixed_severity
+    return chosen(SeverityRule.CATALOGUE if fixed else rule, control.severity if control else None, words.values())
 
 
 def field_text(path: FieldPath) -> str:

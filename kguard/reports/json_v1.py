@@ -27,6 +27,13 @@ class Kguard(msgspec.Struct, forbid_unknown_fields=True):
     version: str
 
 
+class Allowed(msgspec.Struct):
+    """A tool, or `inputs`, that may be incomplete without failing the run."""
+
+    name: str
+    reason: str | None
+
+
 class Settings(msgspec.Struct):
     profile: str
     frameworks: tuple[str, ...]
@@ -34,6 +41,8 @@ class Settings(msgspec.Struct):
     fail_on: str
     allow_incomplete: tuple[str, ...]
     config_path: str | None = None
+    allowed: tuple[Allowed, ...] = ()
+    """The same with the reasons that kguard.yaml gives."""
 
 
 class Gate(msgspec.Struct):
@@ -352,8 +361,9 @@ def _document(report: model.Report) -> Document:
             frameworks=report.frameworks,
             severity_rule=report.severity_rule,
             fail_on=report.fail_on,
-            allow_incomplete=report.allow_incomplete,
+            allow_incomplete=tuple(name for name, _ in report.allow_incomplete),
             config_path=report.config_path,
+            allowed=tuple(Allowed(name=name, reason=reason or None) for name, reason in report.allow_incomplete),
         ),
         gate=_same(report.gate, Gate),
         summary=Summary(
@@ -454,7 +464,7 @@ def _report(document: Document) -> model.Report:
         frameworks=settings.frameworks,
         severity_rule=settings.severity_rule,
         fail_on=settings.fail_on,
-        allow_incomplete=settings.allow_incomplete,
+        allow_incomplete=_allowed(settings),
         config_path=settings.config_path,
         gate=_same(document.gate, model.Gate),
         tools=tuple(_tool_run(tool) for tool in document.tools),
@@ -462,6 +472,11 @@ def _report(document: Document) -> model.Report:
         findings=tuple(_found(finding) for finding in document.findings),
         ignores=tuple(_same(item, model.InlineIgnore) for item in document.ignores),
     )
+
+
+def _allowed(settings: Settings) -> tuple[tuple[str, str], ...]:
+    reasons = {item.name: item.reason or "" for item in settings.allowed}
+    return tuple((name, reasons.get(name, "")) for name in settings.allow_incomplete)
 
 
 def _tool_run(tool: Tool) -> model.ToolRun:

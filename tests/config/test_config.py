@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kguard import config
-from kguard.config import Chart, Config, Inputs, Kustomization, find, input_settings, load, read
+from kguard.config import (
+    Allowed,
+    Chart,
+    Config,
+    Inputs,
+    Kustomization,
+    find,
+    input_settings,
+    load,
+    merge_settings,
+    read,
+)
 from kguard.errors import UsageError
+from kguard.model import Severity
+from kguard.settings import ControlSettings, MergeSettings, SeverityRule
 
 WHOLE = """\
 inputs:
@@ -97,6 +111,85 @@ def test_every_key_is_read(tree: Path) -> None:
             ),
         )
     )
+
+
+FINDINGS = """\
+allow-incomplete:
+  - {tool: polaris, reason: not in the image yet}
+severity-rule: max
+merge:
+  never:
+    - [trivy:KSV-0014, kube-linter:no-read-only-root-fs]
+controls:
+  host-network: {severity: low, reason: node agents}
+  guild-root: {title: No root, severity: critical, rules: [trivy:KSV-0012, new:X1], scope: container}
+"""
+
+
+def names(kind: str) -> Sequence[str]:
+    known = {
+        "tool": ("trivy", "polaris", "inputs"),
+        "rule": ("trivy:KSV-0014", "kube-linter:no-read-only-root-fs"),
+        "controls": ("host-network", "host-pid"),
+    }
+    return known[kind]
+
+
+def test_how_findings_are_made(tree: Path) -> None:
+    Path("kguard.yaml").write_text(FINDINGS)
+    found = load(Path("kguard.yaml"), names)
+    assert found.allow_incomplete == (Allowed(tool="polaris", reason="not in the image yet"),)
+    merge = merge_settings(found)
+    assert merge.severity_rule is SeverityRule.MAX
+    assert merge.never == (("trivy:KSV-0014", "kube-linter:no-read-only-root-fs"),)
+    assert merge.controls["host-network"] == ControlSettings(severity=Severity.LOW, reason="node agents")
+    assert merge.controls["guild-root"].rules == ("trivy:KSV-0012", "new:X1")
+    assert merge_settings(Config()) == MergeSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("allow-incomplete: [{tool: polaris}]", "1:20 allow-incomplete[0]: 'reason' is missing"),
+        (
+            "allow-incomplete: [{tool: polari, reason: x}]",
+            "1:27 allow-incomplete[0].tool: 'polari': not known; did you mean 'polaris'?",
+        ),
+        ("severity-rule: worst", "1:16 severity-rule: expected catalogue, max or median, found 'worst'"),
+        (
+            "merge: {never: [[KSV-0014]]}",
+            "1:18 merge.never[0][0]: expected a tool's rule, written tool:RULE, found 'KSV-0014'",
+        ),
+        (
+            "merge: {never: [[trivy:KSV-0015]]}",
+            "1:18 merge.never[0][0]: 'trivy:KSV-0015': not known; did you mean 'trivy:KSV-0014'?",
+        ),
+        (
+            "controls: {host-netwrk: {severity: low}}",
+            (
+                "1:12 controls.host-netwrk: the catalogue has no such control; did you mean 'host-network'?"
+                " A control of your own needs title, severity and rules"
+            ),
+        ),
+        (
+            "controls: {host-pid: {rules: [a:b]}}",
+            "1:12 controls.host-pid: stands in the catalogue: its rules and scope cannot be changed here",
+        ),
+        (
+            "controls: {'A b': {rules: [a:b], title: t, severity: low}}",
+            "1:12 controls.A b: expected a name of a-z, 0-9 and dashes",
+        ),
+        (
+            "controls: {host-pid: {severity: worst}}",
+            "1:33 controls.host-pid.severity: expected critical, high, medium, low or info, found 'worst'",
+        ),
+    ],
+)
+def test_what_is_wrong_about_findings_is_told(tree: Path, text: str, message: str) -> None:
+    Path("kguard.yaml").write_text(text)
+    with pytest.raises(UsageError) as error:
+        load(Path("kguard.yaml"), names)
+    assert str(error.value) == f"kguard.yaml:{message}"
 
 
 def test_a_set_of_values_is_called_as_its_last_file_unless_it_has_a_name() -> None:
@@ -183,8 +276,8 @@ inputs:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[a]", "1:1 expected keys with values (inputs), found a list"),
-        ("text", "1:1 expected keys with values (inputs), found 'text'"),
+        ("[a]", "1:1 expected keys with values (inputs, allow-incomplete, severity-rule, merge, controls), found a list"),
+        ("text", "1:1 expected keys with values (inputs, allow-incomplete, severity-rule, merge, controls), found 'text'"),
         ("inputs:", "1:8 inputs: expected keys with values (exclude, hidden, namespace, charts, kustomizations), found nothing"),
         ("inputs: {exclude: }", "1:19 inputs.exclude: expected a list, found nothing"),
         ("inputs: {exclude: [~]}", "1:20 inputs.exclude[0]: expected a pattern, found nothing"),
@@ -197,9 +290,9 @@ inputs:
         ("inputs: {hidden: true, hidden: true}", "1:24 inputs: 'hidden' stands in line 1 already"),
         ("inputs: {charts: [{path: old.tgz, set: {a: 1,\n a: 2}}]}", "2:2 inputs.charts[0].set: 'a' stands in line 1 already"),
         ("inputs: {[a]: 1}", "1:10 inputs: expected a key, found a list"),
-        ("a: &a {}\n<<: *a", "2:1 <<: unknown key; valid: inputs"),
-        ("zzz: 1", "1:1 zzz: unknown key; valid: inputs"),
-        ('"\\e[31mz": 1', "1:1 z: unknown key; valid: inputs"),
+        ("a: &a {}\n<<: *a", "2:1 <<: unknown key; valid: inputs, allow-incomplete, severity-rule, merge, controls"),
+        ("zzz: 1", "1:1 zzz: unknown key; valid: inputs, allow-incomplete, severity-rule, merge, controls"),
+        ('"\\e[31mz": 1', "1:1 z: unknown key; valid: inputs, allow-incomplete, severity-rule, merge, controls"),
         ("tools: {path: ./evil}", "1:1 tools: unknown key; kguard.yaml never names programs to run: use --tool-path NAME=FILE"),
         ("inputs: {charts: [{path: old.tgz, exec: ./evil}]}", "1:35 inputs.charts[0].exec: unknown key; kguard.yaml never names programs to run: use --tool-path NAME=FILE"),
     ],

@@ -67,7 +67,7 @@ def test_every_incomplete_state_fails_unless_it_was_allowed_by_name(state: RunSt
     tools = [OK, ToolRun(name="kubescape", state=state)]
     gate = judge([], tools, EMPTY, Settings())
     assert (gate.exit_code, gate.incomplete) == (4, ("kubescape",))
-    allowed = judge([], tools, EMPTY, Settings(allow_incomplete=frozenset(("kubescape",))))
+    allowed = judge([], tools, EMPTY, Settings(allow_incomplete={"kubescape": ""}))
     assert (allowed.exit_code, allowed.incomplete) == (0, ("kubescape",))
     assert "as allowed: kubescape" in allowed.reason
 
@@ -100,7 +100,7 @@ def test_the_sentence_says_what_is_missing(run: ToolRun, words: str) -> None:
 
 def test_what_is_missing_and_what_is_allowed_to_be_are_both_said() -> None:
     tools = [ToolRun(name="kubescape", state=RunState.TIMED_OUT), ToolRun(name="polaris", state=RunState.MISSING)]
-    gate = judge([], tools, EMPTY, Settings(fail_on=None, allow_incomplete=frozenset(("kubescape",))))
+    gate = judge([], tools, EMPTY, Settings(fail_on=None, allow_incomplete={"kubescape": ""}))
     assert (gate.exit_code, gate.incomplete) == (4, ("kubescape", "polaris"))
     assert gate.reason == (
         "No bar was set (fail_on: never). Incomplete: polaris is not installed."
@@ -117,7 +117,14 @@ def test_inputs_that_were_not_read_or_not_rendered() -> None:
     ):
         gate = judge([], [OK], inventory, Settings())
         assert (gate.exit_code, gate.incomplete) == (4, ("inputs",))
-        assert judge([], [OK], inventory, Settings(allow_incomplete=frozenset(("inputs",)))).exit_code == 0
+        assert judge([], [OK], inventory, Settings(allow_incomplete={"inputs": ""})).exit_code == 0
+
+
+def test_the_reason_why_it_is_allowed_is_said() -> None:
+    run = ToolRun(name="polaris", state=RunState.MISSING)
+    gate = judge([], [OK, run], EMPTY, Settings(allow_incomplete={"polaris": "not in the image yet\n"}))
+    assert gate.exit_code == 0
+    assert gate.reason.endswith("Incomplete, as allowed: polaris is not installed (not in the image yet).")
 
 
 def test_a_skipped_tool_is_no_gap() -> None:
