@@ -132,6 +132,11 @@ class ObjectRef:
         """(group, kind, namespace, name): the same object in another API version is the same object."""
         return (self.group, self.kind, self.namespace or "", self.name)
 
+    @property
+    def type(self) -> str:
+        """`apps/v1/Deployment`, `v1/Pod`."""
+        return "/".join(filter(None, (self.group, self.version, self.kind)))
+
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
@@ -316,6 +321,8 @@ class StagedFile:
     ref: ObjectRef
     context: bool = False
     """Here only because other objects are judged by it; its own evidence comes from another part."""
+    silenced: bool = False
+    """Its author tells the tool to say nothing of it, not even that it was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -531,6 +538,8 @@ class ToolRun:
     canary: bool | None = None
     """Whether it reported kguard's own bad object in every process; None where it was not asked to."""
     objects: ObjectCounts = ObjectCounts()
+    out_of_scope: tuple[str, ...] = ()
+    """Kinds of the objects out of scope (`apps/v1/Deployment`), sorted; another object of such a kind may have been read."""
     unread: tuple[UnreadObject, ...] = ()
     records: int = 0
     evidence: int = 0
@@ -654,6 +663,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlText:
+    """What reports say of a control, once for all of its findings."""
+
+    id: str
+    because: str
+    """Why the severity is what it is."""
+    harm: str
+    """What can go wrong."""
+    remediation: str
+    example: str
+    """YAML that has the fault no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InlineIgnore:
     """An annotation by which a tool is told to be silent about an object."""
 
@@ -728,3 +751,5 @@ class Report:
     inputs: Inputs
     findings: tuple[Finding, ...]
     ignores: tuple[InlineIgnore, ...] = ()
+    controls: tuple[ControlText, ...] = ()
+    """Those of the catalogue that have findings, by id."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from kguard import __version__
 from kguard.errors import NothingToScan
-from kguard.findings.catalogue import load_catalogue
+from kguard.findings.catalogue import load_catalogue, texts
 from kguard.findings.customise import customised
 from kguard.findings.gate import judge
 from kguard.findings.ignores import inline_ignores
@@ -91,6 +91,7 @@ def scan(
         inputs=_inputs(inventory),
         findings=findings,
         ignores=ignores,
+        controls=texts(catalogue, (finding.control for finding in findings)),
     )
 
 

@@ -2,6 +2,7 @@
 // The findings table: filters, search, rows that open. Everything is put into the page as text, never as HTML.
 (() => {
   const all = JSON.parse(document.getElementById("data").textContent);
+  const controls = JSON.parse(document.getElementById("controls").textContent);
   const PAGE = 150;
   const SEVERITIES = ["critical", "high", "medium", "unknown", "low", "info"];
   const INITIALS = { "kube-linter": "KL", trivy: "TR", kubescape: "KS", polaris: "PO" };
@@ -97,7 +98,7 @@
       make("ul", { class: "said" }, ...f.said.map(said)),
       ...seats(f),
       ...excerpt(f),
-      ...(f.remediation ? [make("h3", {}, "What to do"), make("p", {}, f.remediation)] : []),
+      ...advice(controls[f.control] || {}, f),
       ...(f.fix ? [make("h3", {}, "Field"), make("code", {}, f.fix)] : []),
       ...references(f),
       ...related(f),
@@ -131,6 +132,15 @@
       return make("span", fault ? { class: "fault" } : {}, make("i", {}, String(number)), line);
     });
     return [make("h3", {}, f.excerpt.rendered ? `${f.kind} ${f.name}, as rendered` : where(f)), make("pre", { class: "excerpt" }, ...lines)];
+  }
+
+  function advice(control, f) {
+    return [
+      ...(control.harm ? [make("h3", {}, "What can go wrong"), make("p", {}, control.harm)] : []),
+      ...(control.because ? [make("p", {}, `Severity ${f.severity}: ${control.because.replace(/\.$/, "")}.`)] : []),
+      ...(control.remediation ? [make("h3", {}, "What to do"), make("p", {}, control.remediation)] : []),
+      ...(control.example ? [make("pre", { class: "example" }, control.example.trimEnd())] : []),
+    ];
   }
 
   function references(f) {

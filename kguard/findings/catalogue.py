@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from kguard.model import Reference, Severity
+from kguard.model import ControlText, Reference, Severity
 
 _CWE_URL = "https://cwe.mitre.org/data/definitions/{}.html"
 _PSS_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#{}"
@@ -203,6 +203,21 @@ def _mappings(control: Control) -> Iterable[RuleMapping]:
                 note=rule.note,
                 since=rule.since,
             )
+
+
+def texts(catalogue: Catalogue, ids: Iterable[str]) -> tuple[ControlText, ...]:
+    """What reports say of controls, by id; nothing of those that the catalogue does not have."""
+    found = (catalogue.controls[name] for name in sorted(set(ids)) if name in catalogue.controls)
+    return tuple(
+        ControlText(
+            id=control.id,
+            because=control.because,
+            harm=control.harm,
+            remediation=control.remediation,
+            example=control.example,
+        )
+        for control in found
+    )
 
 
 def references(control: Control) -> tuple[Reference, ...]:

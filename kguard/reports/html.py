@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kguard.model import BundleState, Finding, Report, RunState, Severity
-from kguard.reports.summary import at, in_order, initials, names_of, objects_read, remark, summary_of, verdict, where
+from kguard.reports.summary import at, in_order, initials, names_of, objects_read, rules_on, summary_of, verdict, where
 from kguard.text import one_line, printable
 
 _START_HERE = 8
@@ -35,6 +35,7 @@ class Harm:
     severity: Severity
     findings: int
     objects: int
+    harm: str
     remediation: str
 
 
@@ -60,17 +61,23 @@ def pieces(report: Report) -> Iterator[str]:
         summary=summary_of(report),
         bars=_bars(report),
         tools=[
-            {"run": tool, "read": objects_read(tool), "remark": one_line(remark(tool)), "initials": initials(tool.name)}
+            {
+                "run": tool,
+                "read": objects_read(tool),
+                "rules": one_line(rules_on(tool)),
+                "initials": initials(tool.name),
+            }
             for tool in in_order(report)
         ],
         unrendered=[bundle for bundle in report.inputs.bundles if bundle.state is BundleState.FAILED],
-        start_here=_start_here(report.findings),
+        start_here=_start_here(report),
         ungated=sum(1 for finding in report.findings if not finding.gated),
         held=min(_HELD, len(report.findings)),
         first=[(finding, where(finding)) for finding in report.findings[:_WITHOUT_SCRIPT]],
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         data=_data(report),
+        controls=_controls(report),
         policy=_policy(style, script),
         incomplete=[tool for tool in in_order(report) if not tool.state.complete],
         skipped=RunState.SKIPPED,
@@ -105,10 +112,11 @@ def _bars(report: Report) -> list[dict[str, Any]]:
     return bars
 
 
-def _start_here(findings: Sequence[Finding]) -> list[Harm]:
+def _start_here(report: Report) -> list[Harm]:
     """The controls with the most harm: severity first, then how many objects."""
     groups: dict[str, list[Finding]] = defaultdict(list)
-    for finding in findings:
+    texts = {text.id: text for text in report.controls}
+    for finding in report.findings:
         if finding.gated:
             groups[finding.control].append(finding)
     harms = [
@@ -118,6 +126,7 @@ def _start_here(findings: Sequence[Finding]) -> list[Harm]:
             severity=found[0].severity,
             findings=len(found),
             objects=len({(finding.bundle, finding.location.path, finding.object) for finding in found}),
+            harm=texts[control].harm if control in texts else "",
             remediation=found[0].remediation,
         )
         for control, found in groups.items()
@@ -126,11 +135,32 @@ def _start_here(findings: Sequence[Finding]) -> list[Harm]:
 
 
 def _data(report: Report) -> Iterator[Markup]:
-    """The worst findings for the script, each as JSON in which no character can end the element that holds it."""
+    """The worst findings for the script, each as JSON."""
     names = names_of(report)
     for finding in report.findings[:_HELD]:
-        text = msgspec.json.encode(_row(finding, names)).decode()
-        yield Markup(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))  # noqa: S704 - it is safe now
+        yield _json(_row(finding, names))
+
+
+def _controls(report: Report) -> Markup:
+    """What is said of the controls of these findings, by id."""
+    held = report.findings[:_HELD]
+    # an unmapped rule and an older report have no more than the finding's own words
+    said = {finding.control: {"remediation": printable(finding.remediation)} for finding in held}
+    for text in report.controls:
+        if text.id in said:
+            said[text.id] = {
+                "because": printable(text.because) if report.severity_rule == "catalogue" else "",
+                "harm": printable(text.harm),
+                "remediation": printable(text.remediation),
+                "example": printable(text.example),
+            }
+    return _json(said)
+
+
+def _json(value: object) -> Markup:
+    """JSON in which no character can end the element that holds it."""
+    text = msgspec.json.encode(value).decode()
+    return Markup(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))  # noqa: S704 - it is safe now
 
 
 def _row(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
@@ -185,7 +215,6 @@ def _row(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
             for item in finding.evidence
         ],
         "related": finding.related,
-        "remediation": printable(finding.remediation),
         "fix": one_line(finding.fix.path) if finding.fix else None,
         "references": [{"name": item.name, "url": item.url} for item in finding.references],
         "excerpt": {"line": excerpt.line, "lines": excerpt.lines, "at": excerpt.at, "rendered": excerpt.rendered}

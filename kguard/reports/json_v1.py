@@ -132,6 +132,8 @@ class Tool(msgspec.Struct):
     complaints: tuple[str, ...]
     canary: bool | None = None
     """Whether it reported the faults of an object of kguard's own; null where it was not asked to."""
+    out_of_scope: tuple[str, ...] = ()
+    """Kinds of the objects out of scope (apps/v1/Deployment); another object of such a kind may have been read."""
 
 
 class BundleSummary(msgspec.Struct):
@@ -270,6 +272,18 @@ class Finding(msgspec.Struct):
     absent: tuple[Absence, ...] = ()
 
 
+class ControlText(msgspec.Struct):
+    """What is said of a control, once for all of its findings."""
+
+    id: str
+    because: str
+    """Why the severity is what it is."""
+    harm: str
+    remediation: str
+    example: str
+    """YAML that has the fault no more."""
+
+
 class InlineIgnore(msgspec.Struct):
     """An annotation by which a tool is told to be silent about an object."""
 
@@ -299,6 +313,7 @@ class Document(msgspec.Struct):
     findings: tuple[Finding, ...]
     gone: tuple[str, ...] = ()
     ignores: tuple[InlineIgnore, ...] = ()
+    controls: tuple[ControlText, ...] = ()
 
 
 def render(report: model.Report) -> str:
@@ -379,6 +394,7 @@ def _document(report: model.Report) -> Document:
         inputs=_same(report.inputs, Inputs),
         findings=(),
         ignores=tuple(_same(item, InlineIgnore) for item in report.ignores),
+        controls=tuple(_same(item, ControlText) for item in report.controls),
     )
 
 
@@ -403,6 +419,7 @@ def _tool(tool: model.ToolRun) -> Tool:
         evidence=tool.evidence,
         complaints=tool.complaints,
         canary=tool.canary,
+        out_of_scope=tool.out_of_scope,
     )
 
 
@@ -471,6 +488,7 @@ def _report(document: Document) -> model.Report:
         inputs=_same(document.inputs, model.Inputs),
         findings=tuple(_found(finding) for finding in document.findings),
         ignores=tuple(_same(item, model.InlineIgnore) for item in document.ignores),
+        controls=tuple(_same(item, model.ControlText) for item in document.controls),
     )
 
 
@@ -499,6 +517,7 @@ def _tool_run(tool: Tool) -> model.ToolRun:
         evidence=tool.evidence,
         complaints=tool.complaints,
         canary=tool.canary,
+        out_of_scope=tool.out_of_scope,
     )
 
 

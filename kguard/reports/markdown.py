@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kguard.model import BundleState, Finding, Report
+from kguard.model import BundleState, ControlText, Finding, Report
 from kguard.reports.summary import in_order, names_of, objects_read, remark, seats, summary_of, verdict, where
 from kguard.reports.terminal import marks
 from kguard.text import one_line
@@ -26,7 +26,7 @@ def render(report: Report, limit: int = PULL_REQUEST_LIMIT) -> str:
     head = _head(report)
     rows, shown = _rows(report, limit - len(head) - _REST)
     used = len(head) + sum(map(len, rows))
-    details = _details(report.findings[:shown], limit - used - _REST, names_of(report))
+    details = _details(report, shown, limit - used - _REST)
     return "".join([head, *rows, "\n", *details, _closing(report, shown)])
 
 
@@ -85,10 +85,11 @@ def _row(finding: Finding) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _details(findings: tuple[Finding, ...], room: int, names: Mapping[str, str]) -> list[str]:
+def _details(report: Report, shown: int, room: int) -> list[str]:
+    names, texts = names_of(report), {text.id: text for text in report.controls}
     blocks: list[str] = []
-    for finding in findings[:_DETAILED]:
-        block = _detail(finding, names)
+    for finding in report.findings[: min(shown, _DETAILED)]:
+        block = _detail(finding, names, texts.get(finding.control))
         if len(block) > room:
             break
         blocks.append(block)
@@ -96,28 +97,32 @@ def _details(findings: tuple[Finding, ...], room: int, names: Mapping[str, str])
     return blocks
 
 
-def _detail(finding: Finding, names: Mapping[str, str]) -> str:
+def _detail(finding: Finding, names: Mapping[str, str], control: ControlText | None) -> str:
     container = f", container {finding.container}" if finding.container else ""
     lines = [
         "<details>",
-        f"<summary>{html(finding.control)} on {html(str(finding.object))}{html(container)}: what the tools say</summary>",
+        f"<summary>{html(finding.control)} on {html(str(finding.object))}{html(container)}: fix and evidence</summary>",
         "",
         *(f"- **{text(item.tool)}** {code(item.rule)}: {text(item.message)}" for item in finding.evidence),
     ]
     if seats(finding, names) or finding.location.values:
         values = [f"the template reads {', '.join(f'.Values.{value}' for value in finding.location.values)}"]
         lines += ["", text("; ".join([*seats(finding, names), *(values if finding.location.values else [])]))]
+    if control is not None and control.harm:
+        lines += ["", text(control.harm)]
     if finding.remediation:
-        lines += ["", text(finding.remediation)]
+        lines += ["", f"**Fix:** {text(finding.remediation)}"]
+    if control is not None and control.example:
+        lines += ["", *_block([one_line(line) for line in control.example.rstrip().splitlines()], "yaml")]
     if finding.excerpt is not None:
         lines += ["", *_block([one_line(line) for line in finding.excerpt.lines])]
     return "\n".join([*lines, "", "</details>", "", ""])
 
 
-def _block(lines: list[str]) -> list[str]:
+def _block(lines: list[str], language: str = "") -> list[str]:
     """A fenced block, its fence longer than any run of backticks in it: indented code would be a list's next line."""
     fence = "`" * max(3, *(len(run) + 1 for line in lines for run in re.findall(r"`+", line)), 3)
-    return [fence, *lines, fence]
+    return [f"{fence}{language}", *lines, fence]
 
 
 def _closing(report: Report, shown: int) -> str:

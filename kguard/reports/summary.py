@@ -110,6 +110,14 @@ def objects_read(tool: ToolRun) -> str:
     )
 
 
+def rules_on(tool: ToolRun) -> str:
+    """`52 rules (nsa 19, mitre 17, cis-v1.23-t1.0.1 23)`; nothing where it did not run or does not tell."""
+    if tool.rules is None or tool.rules.active is None:
+        return ""
+    groups = ", ".join(f"{group.name} {group.rules:,}" for group in tool.rules.groups)
+    return f"{tool.rules.active:,} rules" + (f" ({groups})" if groups else "")
+
+
 def remark(tool: ToolRun) -> str:
     """What must be known about a run: why it is not ok, where its unread objects stand, what it did not look at."""
     parts = [tool.reason] if tool.reason else []

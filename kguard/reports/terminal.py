@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from kguard.model import Finding, Report, RunState, ToolRun
-from kguard.reports.summary import INITIALS, in_order, initials, objects_read, remark, summary_of, verdict, where
+from kguard.reports.summary import (
+    INITIALS,
+    in_order,
+    initials,
+    objects_read,
+    remark,
+    rules_on,
+    summary_of,
+    verdict,
+    where,
+)
 from kguard.text import one_line
 
 _ROWS = 12
@@ -84,7 +94,8 @@ def _tool_line(tool: ToolRun, terminal: Terminal) -> str:
     records = f"{tool.records:,} records" if tool.processes else ""
     style = "PASS" if tool.state is RunState.OK else "faint" if tool.state is RunState.SKIPPED else "FAIL"
     state = terminal.paint(f"{tool.state.value:13}", style)
-    line = f"{name:20} {state} {objects_read(tool):>18} {seconds:>8} {records:>15}  {one_line(remark(tool))}".rstrip()
+    notes = one_line("; ".join(filter(None, (remark(tool), rules_on(tool) if tool.processes else ""))))
+    line = f"{name:20} {state} {objects_read(tool):>18} {seconds:>8} {records:>15}  {notes}".rstrip()
     if terminal.width is None:
         return line
     return textwrap.fill(

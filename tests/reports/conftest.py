@@ -12,6 +12,7 @@ from kguard.model import (
     BundleKind,
     BundleState,
     BundleSummary,
+    ControlText,
     Excerpt,
     FileState,
     Finding,
@@ -150,6 +151,12 @@ def make() -> Make:
                 problems=(problem,) if degraded else (),
             ),
             findings=tuple(findings),
+            controls=tuple(
+                ControlText(
+                    id=control, because=name, harm=f"Harm. {name}", remediation=f"Do this. {name}", example=name
+                )
+                for control in sorted({finding.control for finding in findings})
+            ),
         )
 
     return report

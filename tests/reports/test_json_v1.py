@@ -32,7 +32,7 @@ def test_every_report_is_valid(make: Make, count: int) -> None:
 
 def test_keys_stand_in_the_public_order(make: Make) -> None:
     report = json.loads(json_v1.render(make(3)))
-    top = "schema kguard started seconds command settings gate summary tools inputs findings gone ignores"
+    top = "schema kguard started seconds command settings gate summary tools inputs findings gone ignores controls"
     assert list(report) == top.split()
     finding = (
         "fingerprint control title severity category status suppression baseline bundle object container discriminator location"
@@ -41,7 +41,7 @@ def test_keys_stand_in_the_public_order(make: Make) -> None:
     assert list(report["findings"][0]) == finding.split()
     tool = (
         "name version state reason path exit_codes seconds cpu_seconds peak_memory_bytes processes cache rules objects unread"
-        " records evidence complaints canary"
+        " records evidence complaints canary out_of_scope"
     )
     assert [list(item) for item in report["tools"]] == [tool.split()] * 3
     assert [item["name"] for item in report["tools"]] == ["kubescape", "polaris", "trivy"]

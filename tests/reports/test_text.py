@@ -85,7 +85,7 @@ def test_markdown_head_when_something_is_not_ok(make: Make) -> None:
 
 def test_nothing_from_a_manifest_reaches_markdown_as_markup(hostile: Report) -> None:
     text = markdown.render(hostile)
-    outside = re.sub(r"^(`{3,})$.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^(`{3,})(?:yaml)?$.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     outside = re.sub(r"(`+).*?\1", "", outside)
     assert "<img" not in outside
     assert "<script" not in outside
