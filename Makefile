@@ -60,9 +60,10 @@ lines: .venv/installed tools  ## how exact and how right the lines of findings a
 bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
 	$(BIN)/python tests/bench.py
 
-generate: .venv/installed  ## the JSON Schemas of the report and of kguard.yaml
+generate: .venv/installed  ## the JSON Schemas of the report and of kguard.yaml, and the reference page of the controls
 	$(BIN)/python -c "from kguard.reports import json_v1; print(json_v1.schema(), end='')" >kguard/data/schema/report-v1.json
 	$(BIN)/python -c "from kguard import config; print(config.schema(), end='')" >kguard/data/schema/config.json
+	$(BIN)/kguard catalog --format md >docs/catalogue.md
 
 clean:  ## what was built; the toolchain stays
 	rm -rf build dist out *.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .coverage

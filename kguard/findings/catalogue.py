@@ -16,6 +16,7 @@ from kguard.model import ControlText, Reference, Severity
 
 _CWE_URL = "https://cwe.mitre.org/data/definitions/{}.html"
 _PSS_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#{}"
+_MITRE_URL = "https://attack.mitre.org/techniques/{}/"
 
 
 class PlaceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -165,6 +166,10 @@ class Catalogue:
                 raise CatalogueError(f"{':'.join(key)} has {len(mains)} main controls, not one: {', '.join(mains)}")
             found.sort(key=lambda mapping: (mapping.secondary, mapping.control))
         self._mappings = {key: tuple(found) for key, found in mappings.items()}
+        self._by_control: dict[str, list[RuleMapping]] = {}
+        for key in sorted(self._mappings):
+            for mapping in self._mappings[key]:
+                self._by_control.setdefault(mapping.control, []).append(mapping)
         for control in self.controls.values():
             if unknown := set(control.subsumes) - set(self.controls):
                 raise CatalogueError(f"{control.id} subsumes unknown controls: {', '.join(sorted(unknown))}")
@@ -172,6 +177,10 @@ class Catalogue:
     def mappings(self, tool: str, rule: str) -> tuple[RuleMapping, ...]:
         """The controls that a rule serves, its main one first; empty for a rule that the catalogue does not know."""
         return self._mappings.get((tool, rule), ())
+
+    def rules_of(self, control: str) -> tuple[RuleMapping, ...]:
+        """The rules that serve a control, sorted by tool and rule."""
+        return tuple(self._by_control.get(control, ()))
 
     @property
     def all_rules(self) -> frozenset[str]:
@@ -232,7 +241,8 @@ def _references(names: tuple[str, ...]) -> tuple[Reference, ...]:
 
 def _url(name: str) -> str | None:
     kind, _, rest = name.replace("-", " ", 1).partition(" ")
-    return _CWE_URL.format(rest) if kind == "CWE" else _PSS_URL.format(rest) if kind == "PSS" else None
+    pages = {"CWE": _CWE_URL, "PSS": _PSS_URL, "MITRE": _MITRE_URL}
+    return pages[kind].format(rest.replace(".", "/")) if kind in pages else None
 
 
 @lru_cache(maxsize=1)
