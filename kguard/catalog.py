@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from kguard.findings.catalogue import Control, load_catalogue, references
+from kguard.findings.names import named
 from kguard.model import Report
 
 TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")
@@ -17,23 +18,22 @@ TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")
 
 def chosen(*, word: str | None = None, tool: str | None = None, framework: str | None = None) -> tuple[Control, ...]:
     """The controls that are called so or serve the rule (`tool:RULE`), that a tool has a rule for, and that a framework names (`PSS`,
-    `pss restricted`, `cis 5.2`); by category, and in its order."""
+    `pss restricted`, `cis 5.2`); by category, and in its order.
+
+    Raises UsageError for a word that is neither control nor rule.
+    """
+    meant = named(word, None, load_catalogue()) if word is not None else None
     return tuple(
         control
         for control in load_catalogue().controls.values()
-        if (word is None or word == control.id or _serves(control, word))
+        if (meant is None or meant is control or _serves(control, str(meant)))
         and (tool is None or tool in control.tools)
         and (framework is None or _stands_in(control, framework))
     )
 
 
-def names() -> tuple[str, ...]:
-    """Everything that `word` may be."""
-    return (*load_catalogue().controls, *sorted(load_catalogue().all_rules))
-
-
-def _serves(control: Control, word: str) -> bool:
-    return any(f"{rule.tool}:{rule.rule}" == word for rule in load_catalogue().rules_of(control.id))
+def _serves(control: Control, rule_name: str) -> bool:
+    return any(f"{rule.tool}:{rule.rule}" == rule_name for rule in load_catalogue().rules_of(control.id))
 
 
 def frameworks() -> tuple[str, ...]:

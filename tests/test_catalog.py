@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kguard import catalog
+from kguard.errors import UsageError
 from kguard.findings.catalogue import load_catalogue
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -23,7 +24,9 @@ def test_without_a_question_it_is_everything() -> None:
 def test_a_rule_leads_to_every_control_that_it_serves() -> None:
     assert ids(word="kubescape:C-0057") == ["sys-admin-capability", "privileged-container"]
     assert ids(word="host-pid") == ["host-pid"]
-    assert ids(word="trivy:KSV-9999") == []
+    assert ids(word="KSV017") == ["privileged-container"]
+    with pytest.raises(UsageError, match="did you mean trivy:KSV-"):
+        ids(word="trivy:KSV-9999")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import msgspec
 
@@ -51,10 +50,6 @@ def command(request: Request) -> ExitCode:
 
 
 def _nothing(request: Request) -> str:
-    if request.word is not None and not catalog.chosen(word=request.word):
-        near = get_close_matches(request.word, sorted(catalog.names()), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "kguard catalog lists all."
-        return f"the catalogue has no control and no rule {one_line(request.word)!r}; {hint}"
     if request.framework is not None and not catalog.chosen(framework=request.framework):
         known = ", ".join(catalog.frameworks())
         return (
