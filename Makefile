@@ -15,7 +15,7 @@ REPORT = out/kguard-report.html
 export PATH := $(TOOLCHAIN)/bin:$(PATH)
 export KGUARD_RULES = kubescape=$(TOOLCHAIN)/rules/kubescape
 
-.PHONY: help demo test lint unit tools browser record parity cofire lines bench generate clean
+.PHONY: help demo test lint unit tools browser record evidence parity cofire lines records bench generate clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ browser:  ## Debian's chromium for the tests of the HTML report, where it can be
 record: .venv/installed tools  ## write fixtures/native again, from the real tools
 	$(BIN)/python tests/record.py
 
+evidence: .venv/installed tools  ## what each tool says of a bad and a good case of every control: docs/coverage-of-controls.md
+	$(BIN)/python tests/evidence.py
+
 parity: .venv/installed tools  ## kguard's evidence against each tool run by hand, over the real-world sets
 	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/parity.py $(PARITY)
 
@@ -56,6 +59,10 @@ cofire: .venv/installed tools  ## the merge, over one-fault manifests
 
 lines: .venv/installed tools  ## how exact and how right the lines of findings are: docs/lines.md
 	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/lines.py $(abspath $(CATALOGUE)) $(PLAIN)
+
+records: .venv/installed tools  ## what the tools printed beside what kguard makes of it: docs/records.md
+	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/records.py microservices-demo kubernetes-goat >$(CURDIR)/out/records.md
+	mv out/records.md docs/records.md
 
 bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
 	$(BIN)/python tests/bench.py

@@ -141,15 +141,16 @@ def page(controls: Sequence[Control]) -> Iterator[str]:
     ordered = sorted(controls, key=lambda control: control.category)
     for category, found in groupby(ordered, key=lambda control: control.category):
         own = list(found)
-        yield f"## {_heading(category)}\n\n"
+        yield f"## {heading(category)}\n\n"
         yield "".join(f"- [{control.id}](#{control.id}): {control.title} ({control.severity})\n" for control in own)
         yield "\n"
         for control in own:
             yield from _section(control)
 
 
-def _heading(category: str) -> str:
-    return category.replace("-", " ").capitalize()
+def heading(category: str) -> str:
+    """A category in words."""
+    return "RBAC" if category == "rbac" else category.replace("-", " ").capitalize()
 
 
 def _section(control: Control) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 
@@ -20,16 +19,8 @@ def main() -> int:
     for tool in native.RECORDED:
         shutil.rmtree(native.RECORDINGS / tool, ignore_errors=True)
         for stage in native.STAGES:
-            shutil.rmtree(native.STAGE, ignore_errors=True)
-            outcome = native.run(tool, stage, native.STAGE / stage)
-            folder = native.folder_of(tool, stage)
-            folder.mkdir(parents=True)
-            (folder / "stdout").write_bytes(outcome.stdout)
-            (folder / "stderr").write_bytes(outcome.stderr)
-            facts = {**native.circumstances(tool, stage), "exit_code": outcome.exit_code}
-            (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+            outcome = native.record(tool, stage)
             print(f"{tool} {stage}: exit {outcome.exit_code}, {len(outcome.stdout):,} bytes")
-    shutil.rmtree(native.STAGE)
     return 0
 
 
