@@ -2,7 +2,8 @@
 
 Format: `run.Result` of stackrox/kube-linter, stable since 0.2.2. kube-linter tells neither severity nor field; it names the container
 in the message, and it drops what it cannot decode without a word unless `-v` is given. What it can decode as no more than an
-untyped map (`memory: 1GB`) it calls read and judges by a few checks only: nothing in its output shows that.
+untyped map (`memory: 1GB`) most of its checks pass over, without a word at all. So it is given checks of kguard's own that show what it
+read and what it could look into; no report shows what they say.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kguard.settings import Profile, Settings
 
 name = "kube-linter"
 versions = SpecifierSet(">=0.7,<0.9")
+on_by_default = True
 splitting = Splitting.FOLDER
 context_kinds: frozenset[str] = frozenset()
 part_limit: int | None = None
@@ -30,6 +32,7 @@ unique_identities = False
 _URL = "https://docs.kubelinter.io/#/generated/checks?id="
 _CONTAINER = re.compile(r'[Cc]ontainer (?:"([^"]*)"|(\S+) mounts)')
 _LOAD_FAILURE = re.compile(r"^Warning: failed to load object from (.+?): (.*)$", re.MULTILINE)
+_COUNTED = re.compile(r"^Error: found (\d+) lint errors$", re.MULTILINE)
 _WARNING = re.compile(r"^Warning: (?!failed to load object |no valid objects found)(.*)$", re.MULTILINE)
 
 _QUOTED: Mapping[str, re.Pattern[str]] = {
@@ -50,6 +53,18 @@ _QUOTED: Mapping[str, re.Pattern[str]] = {
     "writable-host-mount": re.compile(r"mounts path (.+?) on the host"),
 }
 """What a check's message quotes to tell one fault from its siblings."""
+
+_LOADED, _HAS_SPEC, _PODS, _AUTOSCALER = _OWN = ("kguard-loaded", "kguard-has-spec", "kguard-pods", "kguard-autoscaler")
+_OWN_CHECKS = f"""\
+customChecks:
+- {{name: {_LOADED}, template: disallowed-api-obj}}
+- {{name: {_HAS_SPEC}, template: disallowed-api-obj, scope: {{objectKinds: [DeploymentLike, HorizontalPodAutoscaler]}}}}
+- {{name: {_PODS}, template: dnsconfig-options, params: {{key: kguard-option-of-nobody}}}}
+- {{name: {_AUTOSCALER}, template: hpa-minimum-replicas, params: {{minReplicas: 2147483647}}}}
+"""
+"""They find fault with all that they see. The first two see objects of every kind, and of those with a spec that checks look into; the
+last two look into it, and see nothing in an untyped map. (An object of another kind becomes one only by a time that is none.)"""
+_UNTYPED = "kube-linter could not decode all of it: the checks that look into its spec passed it over"
 
 
 class _Kind(msgspec.Struct):
@@ -113,7 +128,7 @@ def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
     # a configuration of our own: without one, kube-linter takes the first .kube-linter.yaml it finds in its working directory.
     # schema-validation is the one check that goes to the network.
     everything = "true" if settings.profile is Profile.ALL else "false"
-    config = f"checks:\n  addAllBuiltIn: {everything}\n  exclude: [schema-validation]\n"
+    config = f"checks:\n  addAllBuiltIn: {everything}\n  exclude: [schema-validation]\n{_OWN_CHECKS}"
     argv = (name, "lint", "-v", "--with-color=false", "--config", "config.yaml", "--format", "json", str(part.root))
     return Command(argv=argv, part=part, files={"config.yaml": config.encode()})
 
@@ -135,12 +150,19 @@ def parse(outcome: Outcome) -> Parsed:
         result = msgspec.json.decode(outcome.stdout, type=_Result)
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    titles = {check.name: check.description.split(". ")[0] for check in result.Checks}
-    evidence = tuple(_evidence(report, titles, root) for report in result.Reports or ())
+    titles = {check.name: check.description.split(". ")[0] for check in result.Checks if check.name not in _OWN}
+    reports, counted = result.Reports or (), _COUNTED.search(stderr)
+    if counted and len(reports) < int(counted[1]):
+        raise ParseError(f"it counts {counted[1]} faults, and prints {len(reports)}")
+    shown: Mapping[str, set[ObjectHint]] = {check: set() for check in _OWN}
+    for report in reports:
+        if report.Check in shown:
+            shown[report.Check].add(_object(report, root))
+    untyped = shown[_HAS_SPEC] - shown[_PODS] - shown[_AUTOSCALER]
     return Parsed(
-        evidence=evidence,
-        seen=None,
-        unread=unread,
+        evidence=tuple(_evidence(report, titles, root) for report in reports if report.Check not in shown),
+        seen=frozenset(shown[_LOADED]),
+        unread=(*unread, *(Unread(object=hint, reason=_UNTYPED) for hint in untyped)),
         rules=frozenset(titles),
         complaints=complaints,
     )
@@ -151,7 +173,6 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
     found = _CONTAINER.search(message)
     quoted = _QUOTED.get(report.Check)
     value = quoted.search(message) if quoted else None
-    where = report.Object.K8sObject
     return Evidence(
         tool=name,
         rule=sys.intern(report.Check),
@@ -159,12 +180,16 @@ def _evidence(report: _Report, titles: Mapping[str, str], root: str) -> Evidence
         native_severity=None,
         message=sys.intern(message),
         url=sys.intern(f"{_URL}{report.Check}"),
-        object=_hint(
-            report.Object.Metadata.FilePath.removeprefix(root), where.GroupVersionKind.Kind, where.Namespace, where.Name
-        ),
+        object=_object(report, root),
         container=(found[1] or found[2] or "") if found else None,
         value=value[1] if value else None,
     )
+
+
+def _object(report: _Report, root: str) -> ObjectHint:
+    where = report.Object.K8sObject
+    staged = report.Object.Metadata.FilePath.removeprefix(root)
+    return _hint(staged, where.GroupVersionKind.Kind, where.Namespace, where.Name)
 
 
 @lru_cache(maxsize=4096)

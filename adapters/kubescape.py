@@ -2,7 +2,8 @@
 
 Format: `PostureReportWithSeverity` of kubescape 3. A record is a failed control of a resource; each place in it gives one evidence.
 RBAC controls report a subject that kubescape makes up from a binding and a role: it is brought back to the binding, and the paths
-to the object that they run through. Objects of kinds that no control of the chosen frameworks matches are never loaded.
+to the object that they run through. Objects of kinds that no control of the chosen frameworks matches are never loaded; of those that
+are, it names the ones that controls judge one by one. A framework of kguard's own makes it name the others (roles, bindings), too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -38,6 +40,7 @@ from kguard.settings import Profile, Settings
 
 name = "kubescape"
 versions = SpecifierSet(">=3.0.40,<5")
+on_by_default = True
 splitting = Splitting.BUNDLE
 context_kinds: frozenset[str] = frozenset()
 part_limit: int | None = None
@@ -46,6 +49,8 @@ unique_identities = False
 _OFFLINE = {"KS_SKIP_UPDATE_CHECK": "true", "KUBESCAPE_SKIP_UPDATE_CHECK": "true"}
 _NOTHING_FOR_IT = "no resources found to scan"
 _VERSION = re.compile(r"Your current version is: v?(\S+)")
+_OWN, _LOADED = "kguard", "kguard-loaded"
+_NEVER = 'package armo_builtins\n\ndeny[msga] {\n\tinput[_].kind == ""\n\tmsga := {}\n}\n'
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]|\[([^\]]+)\]")
 _RELATED = re.compile(r"^relatedObjects\[(\d+)\]\.?(.*)$")
 _SEVERITIES = ((9.0, "Critical"), (7.0, "High"), (4.0, "Medium"), (1.0, "Low"))
@@ -128,8 +133,6 @@ class _Match(msgspec.Struct):
 
 class _RuleFile(msgspec.Struct):
     match: list[_Match] | None = None
-    attributes: dict[str, Any] | None = None
-    resourceEnumerator: str = ""
 
 
 class _Scope(msgspec.Struct):
@@ -164,15 +167,21 @@ def read_version(outcome: Outcome) -> Version | None:
 
 def rules(settings: Settings, version: Version | None) -> RuleSet:
     folder = settings.rules.get(name) or user_data_path("kguard") / "rules" / name
-    library = _library(folder)
+    library, broken = _library(folder)
+    if broken:
+        problem = f"{broken[0]} in its rule library {folder} is no whole JSON file: get the library again"
+        return RuleSet(source=f"rule library in {folder}", folder=folder, problem=problem)
     if not library:
         problem = f"no rule library in {folder}: name the folder of its JSON files with --rules kubescape=DIR"
-        return RuleSet(source="none", problem=problem)
+        return RuleSet(source="none", folder=folder, problem=problem)
     sets, unknown = _chosen(settings, library)
     if unknown:
         problem = f"its rule library has no framework {', '.join(unknown)}; it has {', '.join(sorted(library))}"
-        return RuleSet(source=f"rule library in {folder}", problem=problem)
+        return RuleSet(source=f"rule library in {folder}", digest=_digest(folder), folder=folder, problem=problem)
     on_files = [control for chosen in sets for control in _on_files(library[chosen])]
+    if not on_files:
+        problem = f"{', '.join(sets)} in its rule library {folder} has no control about manifests"
+        return RuleSet(source=f"rule library in {folder}", digest=_digest(folder), folder=folder, problem=problem)
     return RuleSet(
         source=f"regolibrary {_library_version(folder)}: {', '.join(sets)}",
         ids=frozenset(control.controlID for control in on_files),
@@ -189,16 +198,18 @@ def _on_files(framework: _Framework) -> Sequence[_ControlFile]:
 
 
 @lru_cache(maxsize=4)
-def _library(folder: Path) -> Mapping[str, _Framework]:
-    """The frameworks of a library by name in lower case, as kubescape matches them."""
-    found = {}
+def _library(folder: Path) -> tuple[Mapping[str, _Framework], Sequence[str]]:
+    """The frameworks of a library by name in lower case, as kubescape matches them, and the names of files that are cut off."""
+    found, broken = {}, []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
             framework = msgspec.json.decode(file.read_bytes(), type=_Framework)
-        except msgspec.MsgspecError:
+            found[framework.name.lower()] = framework
+        except msgspec.ValidationError:
             continue  # exceptions, control inputs and attack tracks stand in the same folder
-        found[framework.name.lower()] = framework
-    return found
+        except msgspec.DecodeError:
+            broken.append(file.name)
+    return found, broken
 
 
 def _chosen(settings: Settings, library: Mapping[str, _Framework]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -216,10 +227,7 @@ def _newest_cis(library: Mapping[str, _Framework]) -> str | None:
 
 
 def _kinds(rule: _RuleFile) -> Iterator[str]:
-    """The kinds whose objects a rule lists in its results whenever it read them. A rule that joins objects (RBAC) or picks them by
-    code of its own lists only some of them, so their absence shows nothing."""
-    if rule.resourceEnumerator or (rule.attributes or {}).get("resourcesAggregator"):
-        return
+    """The kinds of the objects that a rule looks at."""
     for match in rule.match or ():
         for group in match.apiGroups or ["*"]:
             for version in match.apiVersions or ["*"]:
@@ -241,18 +249,23 @@ def _digest(folder: Path) -> str:
 
 
 def plan(part: StagePart, settings: Settings, rules: RuleSet) -> Command:
-    # without a path, kubescape scans the cluster: the part's root is always there
+    frameworks = ",".join((*(group.name for group in rules.groups), _OWN))
     argv = (
-        name,
-        "scan",
-        "framework",
-        ",".join(group.name for group in rules.groups),
-        str(part.root),
-        "--use-artifacts-from",
-        str(rules.folder),
+        # without a path, kubescape scans the cluster: the part's root is always there
+        *(name, "scan", "framework", frameworks, str(part.root)),
+        *("--use-artifacts-from", str(rules.folder), "--use-from", f"{_OWN}.json"),
+        *("--keep-local", "--format", "json", "-l", "warning", "--cache-dir", "cache"),
     )
-    options = ("--keep-local", "--format", "json", "-l", "warning", "--cache-dir", "cache")
-    return Command(argv=(*argv, *options), part=part, env=_OFFLINE)
+    return Command(argv=argv, part=part, env=_OFFLINE, files={f"{_OWN}.json": _own_framework(rules.kinds or ())})
+
+
+def _own_framework(kinds: Iterable[str]) -> bytes:
+    """One control that is about all kinds of the others and finds no fault: whatever is read passes it, and is named."""
+    split = (kind.split("/") for kind in sorted(kinds))
+    match = [{"apiGroups": [group], "apiVersions": [version], "resources": [kind]} for group, version, kind in split]
+    rule = {"name": _LOADED, "ruleLanguage": "Rego", "match": match, "rule": _NEVER}
+    control = {"controlID": _LOADED, "name": _LOADED, "scanningScope": {"matches": ["file"]}, "rules": [rule]}
+    return msgspec.json.encode({"name": _OWN, "controls": [control]})
 
 
 def parse(outcome: Outcome) -> Parsed:
@@ -273,8 +286,11 @@ def parse(outcome: Outcome) -> Parsed:
     return Parsed(
         evidence=evidence,
         seen=frozenset(_hint(raw) for raw in resources.values() if raw.sourcePath),
-        rules=frozenset(report.summaryDetails.controls),
-        complaints=tuple(sorted({text.replace(root, "") for level, text in messages if level == "warning"})),
+        rules=frozenset(report.summaryDetails.controls) - {_LOADED},
+        complaints=(
+            *_excepted(report),
+            *sorted({text.replace(root, "") for level, text in messages if level == "warning"}),
+        ),
     )
 
 
@@ -292,8 +308,17 @@ def _messages(stderr: bytes) -> Sequence[tuple[str, str]]:
     return found
 
 
+def _excepted(report: _Report) -> Iterator[str]:
+    """What exceptions.json of the rule library makes of failures: passes."""
+    counters = (control.get("subStatusCounters", {}) for control in report.summaryDetails.controls.values())
+    count = sum(counter.get("ignoredResources", 0) for counter in counters)
+    if count:
+        yield f"{count:,} failures count as passed: exceptions.json of its rule library excepts them"
+
+
 def _records(report: _Report, resources: Mapping[str, _Object]) -> Iterator[Iterator[Evidence]]:
-    """The evidence of each record: a control that failed for a resource."""
+    """The evidence of each record: a control that failed for a resource. No record that the summary counts may be missing."""
+    printed: Counter[str] = Counter()
     scores = {key: control.get("scoreFactor", 0) for key, control in report.summaryDetails.controls.items()}
     decoder = msgspec.json.Decoder(_Result)
     for raw in report.results:
@@ -303,8 +328,13 @@ def _records(report: _Report, resources: Mapping[str, _Object]) -> Iterator[Iter
         subject = _subject_of(resources[result.resourceID])
         for control in result.controls:
             if control.status.status == "failed":
+                printed[control.controlID] += 1
                 severity = sys.intern(control.severity or _severity(scores.get(control.controlID, 0)))
                 yield _evidence(control, severity, subject, result.resourceID, resources)
+    for key, summary in report.summaryDetails.controls.items():
+        counted = summary.get("ResourceCounters", {}).get("failedResources", 0)
+        if printed[key] < counted:
+            raise ParseError(f"it counts {counted} failures of {key} and prints {printed[key]}")
 
 
 def _evidence(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,7 @@ from kguard.settings import Settings
 
 name = "polaris"
 versions = SpecifierSet(">=10,<11")
+on_by_default = True
 splitting = Splitting.BUNDLE
 context_kinds = frozenset(
     (
@@ -124,6 +125,7 @@ class _Audit(msgspec.Struct):
     PolarisOutputVersion: Literal["1.0"]
     Results: list[msgspec.Raw] | None
     """Each an `_Object`, decoded one after another: with the checks that passed, a large output is ten times its evidence."""
+    Score: int | None = None
 
 
 def version_command() -> Command:
@@ -167,17 +169,19 @@ def parse(outcome: Outcome) -> Parsed:
         raise ToolFailure(_why(stderr, root) or f"it ended with {outcome.exit_code} and said nothing")
     messages = [(message, _SKIPPED.fullmatch(message)) for message in _logged(stderr, root)]
     try:
-        found = tuple(_judged(msgspec.json.decode(outcome.stdout, type=_Audit)))
+        audit = msgspec.json.decode(outcome.stdout, type=_Audit)
+        found = tuple(_judged(audit))
     except msgspec.MsgspecError as error:
         raise ParseError(str(error)) from error
-    evidence = tuple(item for _, own in found for item in own)
+    score = _score(sums for _, _, sums in found)
+    if audit.Score not in (None, score):
+        raise ParseError(f"its score is {audit.Score}, and what it prints gives {score}")
     return Parsed(
-        evidence=evidence,
-        seen=frozenset(hint for hint, _ in found),
-        unread=tuple(
-            Unread(object=ObjectHint(staged=skipped[1]), reason=f"polaris: {skipped[2]}")
-            for _, skipped in messages
-            if skipped
+        evidence=tuple(item for _, own, _ in found for item in own),
+        seen=frozenset(hint for hint, _, _ in found),
+        unread=(
+            *(Unread(object=ObjectHint(staged=it[1]), reason=f"polaris: {it[2]}") for _, it in messages if it),
+            *_nameless(outcome.command.part),
         ),
         complaints=tuple(
             message for message, skipped in messages if not skipped and not message.startswith(_TOLD_TWICE)
@@ -185,33 +189,66 @@ def parse(outcome: Outcome) -> Parsed:
     )
 
 
-def _judged(audit: _Audit) -> Iterator[tuple[ObjectHint, tuple[Evidence, ...]]]:
+def _nameless(part: StagePart | None) -> Iterator[Unread]:
+    """Objects with `generateName` only: polaris leaves them out of its results."""
+    for file in part.files if part else ():
+        if not file.ref.name:
+            yield Unread(
+                object=ObjectHint(staged=file.path), reason="polaris reports nothing of objects without a name"
+            )
+
+
+_Sums = tuple[int, int]
+"""What a score is made of: the weight of the checks that passed, and of all."""
+
+
+def _judged(audit: _Audit) -> Iterator[tuple[ObjectHint, tuple[Evidence, ...], _Sums]]:
     """Each object that it read, and what it said of it."""
     decoder = msgspec.json.Decoder(_Object)
     for raw in audit.Results or ():
         result = decoder.decode(raw)
         hint = ObjectHint(kind=result.Kind, namespace=result.Namespace, name=result.Name)
-        yield hint, tuple(_evidence(result, hint))
+        yield hint, tuple(_evidence(result, hint)), _sums(result)
 
 
-def _evidence(result: _Object, hint: ObjectHint) -> Iterator[Evidence]:
+def _checks(result: _Object) -> Iterator[tuple[str | None, _Check]]:
+    """Each check of an object, with the container that it is about."""
     levels: list[tuple[str | None, Mapping[str, _Check]]] = [(None, result.Results or {})]
     if result.PodResult is not None:
         levels.append((None, result.PodResult.Results))
         levels.extend((container.Name, container.Results) for container in result.PodResult.ContainerResults)
     for container, checks in levels:
         for check in checks.values():
-            if not check.Success:
-                yield Evidence(
-                    tool=name,
-                    rule=sys.intern(check.ID),
-                    title=sys.intern(check.Message),
-                    native_severity=sys.intern(check.Severity),
-                    message=sys.intern(check.Message),
-                    url=sys.intern(f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/"),
-                    object=hint,
-                    container=container,
-                )
+            yield container, check
+
+
+def _evidence(result: _Object, hint: ObjectHint) -> Iterator[Evidence]:
+    for container, check in _checks(result):
+        if not check.Success:
+            yield Evidence(
+                tool=name,
+                rule=sys.intern(check.ID),
+                title=sys.intern(check.Message),
+                native_severity=sys.intern(check.Severity),
+                message=sys.intern(check.Message),
+                url=sys.intern(f"https://polaris.docs.fairwinds.com/checks/{check.Category.lower()}/"),
+                object=hint,
+                container=container,
+            )
+
+
+def _sums(result: _Object) -> _Sums:
+    """A warning weighs half of a danger, and of a check that passed."""
+    weights = [
+        (check.Success, 1 if not check.Success and check.Severity == "warning" else 2) for _, check in _checks(result)
+    ]
+    return sum(weight for passed, weight in weights if passed), sum(weight for _, weight in weights)
+
+
+def _score(sums: Iterable[_Sums]) -> int:
+    """As polaris reckons it, so that no check which it counted may be missing from what it printed."""
+    passed, total = (sum(column) for column in zip((0, 0), *sums, strict=True))
+    return int(passed / total * 100) if total else 100
 
 
 def _logged(stderr: str, root: str) -> list[str]:

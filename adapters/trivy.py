@@ -22,6 +22,7 @@ from kguard.settings import Settings
 
 name = "trivy"
 versions = SpecifierSet(">=0.67,<1")
+on_by_default = True
 splitting = Splitting.OBJECT
 context_kinds = frozenset(("LimitRange", "ResourceQuota"))
 part_limit: int | None = 500
@@ -65,10 +66,16 @@ class _Misconfiguration(msgspec.Struct):
     """Up to 0.67, where some checks have a word as their ID."""
 
 
+class _Sums(msgspec.Struct):
+    Failures: int = 0
+    Successes: int = 0
+
+
 class _Result(msgspec.Struct):
     Target: str
     Class: str
     Type: str = ""
+    MisconfSummary: _Sums | None = None
     Misconfigurations: list[_Misconfiguration] = []
 
 
@@ -144,6 +151,11 @@ def _results(report: _Report) -> Iterator[tuple[ObjectHint, Sequence[Evidence], 
         if result.Class == "config" and result.Type == "kubernetes":
             hint = ObjectHint(staged=result.Target)
             failed = [found for found in result.Misconfigurations if found.Status == "FAIL"]
+            counted, printed = result.MisconfSummary, len(result.Misconfigurations)
+            if counted and printed < counted.Failures + counted.Successes:
+                raise ParseError(
+                    f"it counts {counted.Failures + counted.Successes} checks of {result.Target}, and prints {printed}"
+                )
             ids = frozenset(sys.intern(_id(found)) for found in result.Misconfigurations)
             yield hint, [item for found in failed for item in _evidence(hint, found)], ids
 

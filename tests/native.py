@@ -33,8 +33,8 @@ from kguard.settings import InputSettings, Profile, Settings
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RECORDINGS = FIXTURES / "native"
 STAGE = Path("/tmp/kguard-stage")
-EDGES = ("edge", "edge-dies", "edge-nothing", "edge-skipped")
-"""What a tool drops, skips or dies of."""
+EDGES = ("edge", "edge-dies", "edge-nothing", "edge-partly", "edge-skipped")
+"""What a tool drops, skips, reads in part or dies of."""
 EVIDENCE = ("controls/bad", "controls/good")
 """Cases of controls, each in a folder and a namespace of its own; the bad ones stand in one stage and the good ones in another."""
 STAGES = ("shop", "shop-clean", "faults", "several-faults", *EDGES, *EVIDENCE)

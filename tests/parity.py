@@ -1,8 +1,9 @@
-"""The parity check: kguard's evidence equals what each tool finds natively, as a set of (rule, object, container).
+"""The parity check: kguard's evidence equals what each tool finds natively, as a set of (rule, object, container), and the account of
+each tool adds up to the objects that there are.
 
 `python tests/parity.py FOLDER...` copies the files that kguard calls plain into an empty folder, runs each tool over it by hand
 with the same configuration, reads the raw output with code of its own, and prints what kguard lacks and what it has too many,
-over the objects that the native run read. Both must be 0; otherwise the exit code is 1.
+over the objects that the native run read. Both must be 0, and every account right (`accounts.py`); otherwise the exit code is 1.
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
+
+import accounts
+import handread
 
 from kguard.inputs.objects import index, read_manifest
 from kguard.model import (
     Bundle,
     BundleKind,
+    Command,
     FileState,
     Inventory,
     KubeObject,
     Located,
+    ObjectRef,
     RunState,
+    StagedFile,
     StagePart,
     ToolRun,
 )
 from kguard.running.contract import Adapter, load_adapters
-from kguard.scan import gather
+from kguard.scan import Gathered, gather
 from kguard.settings import InputSettings, Profile, Settings
 
 Key = tuple[str, ...]
@@ -56,6 +63,8 @@ class Native:
     keys: frozenset[Key]
     read: Callable[[KubeObject], bool]
     """Did the native run read this object?"""
+    left_out: frozenset[str] = frozenset()
+    """Rules that cannot be compared here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,12 @@ class Verdict:
     state: str
     native: int | None = None
     """None: the tool dies natively."""
+    own: int = 0
+    """What kguard has, whether or not it was compared."""
+    objects: int = 0
+    """Of the folder."""
+    compared: int = 0
+    """Those that the native run read."""
     missing: frozenset[Key] = frozenset()
     extra: frozenset[Key] = frozenset()
     told: bool = True
@@ -74,7 +89,8 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        return self.told and not self.missing and not self.extra
+        empty = self.native is not None and self.own > 0 and not self.compared  # such a comparison shows nothing
+        return self.told and not empty and not self.missing and not self.extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +120,14 @@ class Folder:
         return ""
 
 
-def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
-    """Scan a folder with kguard; then run each tool by hand over its plain files, and over what each chart and each kustomization
-    was rendered to, as one file."""
-    settings = replace(settings, inputs=InputSettings(hidden=True))
-    gathered = gather((str(root),), settings)
+def scan(root: Path, settings: Settings) -> Gathered:
+    """What kguard makes of a folder."""
+    return gather((str(root),), replace(settings, inputs=InputSettings(hidden=True)))
+
+
+def compare(root: Path, gathered: Gathered, settings: Settings) -> Iterator[Verdict]:
+    """Run each tool by hand over a folder's plain files, and over what each chart and each kustomization was rendered to, as one file."""
+    ran = [adapter for adapter in load_adapters() if _run(gathered, adapter).state is not RunState.SKIPPED]
     located = list(chain.from_iterable(gathered.evidence))
     for bundle in gathered.inventory.bundles:
         if not bundle.objects:
@@ -124,8 +143,12 @@ def compare(root: Path, settings: Settings) -> Iterator[Verdict]:
                 folder = _as_one_file(bundle, plain)
                 twins = dict(zip(bundle.objects, folder.objects, strict=True))
                 own = [_on_twins(item, twins) for item in own]
-            for adapter in load_adapters():
-                yield _verdict(adapter, gathered.tools, own, folder, plain, settings)
+            for adapter in ran:
+                yield _verdict(adapter, _run(gathered, adapter), own, folder, plain, settings)
+
+
+def _run(gathered: Gathered, adapter: Adapter) -> ToolRun:
+    return next(run for run in gathered.tools if run.name == adapter.name)
 
 
 def _copy_plain(inventory: Inventory, root: Path, plain: Path) -> None:
@@ -150,30 +173,36 @@ def _on_twins(item: Located, twins: Mapping[KubeObject, KubeObject]) -> Located:
 
 def _verdict(
     adapter: Adapter,
-    tools: Sequence[ToolRun],
+    run: ToolRun,
     located: Sequence[Located],
     folder: Folder,
     plain: Path,
     settings: Settings,
 ) -> Verdict:
-    run = next(run for run in tools if run.name == adapter.name)
-    if run.state in (RunState.MISSING, RunState.SKIPPED):
+    if run.state is RunState.MISSING:
         return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=False)
     raw = _by_hand(adapter, plain, settings)
     if raw is None and run.unread:
         _without_killers(run, folder, plain)
         raw = _by_hand(adapter, plain, settings)
     if raw is None:
+        _without_the_unreadable(folder, plain)
+        raw = _by_hand(adapter, plain, settings)
+    if raw is None:
         told = run.state is RunState.FAILED
         return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=told)
     native = NATIVE[adapter.name](raw, folder, plain)
-    mine = [item for item in located if item.evidence.tool == adapter.name and item.evidence.rule not in AT_RANDOM]
+    left_out = AT_RANDOM | native.left_out
+    mine = [item for item in located if item.evidence.tool == adapter.name and item.evidence.rule not in left_out]
     own = {item: own_key(item, folder) for item in mine}
     return Verdict(
         tool=adapter.name,
         folder=folder.name,
         state=run.state,
         native=len(native.keys),
+        own=len(own),
+        objects=len(folder.objects),
+        compared=sum(map(native.read, folder.objects)),
         missing=native.keys - frozenset(own.values()),
         extra=frozenset(key for item, key in own.items() if native.read(item.object)) - native.keys,
     )
@@ -192,8 +221,9 @@ def _without_killers(run: ToolRun, folder: Folder, plain: Path) -> None:
 
 def _by_hand(adapter: Adapter, plain: Path, settings: Settings) -> subprocess.CompletedProcess[bytes] | None:
     """Run the tool with the command that the adapter plans, over the plain copy; None when it dies."""
-    part = StagePart(id="native", bundle="native", root=plain, files=())
-    command = adapter.plan(part, settings, adapter.rules(settings, None))
+    files = tuple(StagedFile(path=str(path.relative_to(plain)), ref=_NOBODY) for path in _files(plain))
+    part = StagePart(id="native", bundle="native", root=plain, files=files)
+    command = _bare(adapter.plan(part, settings, adapter.rules(settings, None)))
     program = settings.tool_paths.get(adapter.name) or shutil.which(adapter.name)
     with tempfile.TemporaryDirectory(prefix="parity-") as cwd:
         for name, content in command.files.items():
@@ -209,6 +239,35 @@ def _by_hand(adapter: Adapter, plain: Path, settings: Settings) -> subprocess.Co
             stdin=subprocess.DEVNULL,
         )
     return None if done.returncode and not done.stdout and b"no resources found to scan" not in done.stderr else done
+
+
+def _without_the_unreadable(folder: Folder, plain: Path) -> None:
+    """Blank the documents that kguard has no object of: they are told of as problems of the inputs."""
+    for path in _files(plain):
+        spans = [obj.origin.span for obj in folder.objects if folder.file(obj) == str(path.relative_to(plain))]
+        lines = path.read_bytes().split(b"\n")
+        starts = [0, *(number for number, line in enumerate(lines) if re.match(rb"---(\s|$)", line)), len(lines)]
+        for start, end in pairwise(starts):
+            if not any(span.line <= end and start < span.end_line for span in spans):
+                first = start + lines[start].startswith(b"---")
+                lines[first:end] = [b""] * (end - first)
+        path.write_bytes(b"\n".join(lines))
+
+
+_NOBODY = ObjectRef(group="", version="", kind="", namespace=None, name="")
+
+
+def _files(plain: Path) -> list[Path]:
+    return sorted(path for path in plain.rglob("*") if path.is_file())
+
+
+def _bare(command: Command) -> Command:
+    """Without what only shows kguard what a tool read and which checks were on: the tool must find the same without it."""
+    files = {name: text.partition(b"customChecks:")[0] for name, text in command.files.items() if name != "kguard.json"}
+    # without --quiet, checkov shows by its passes what it read
+    proofs = ("--include-non-failures", "--use-from", "kguard.json", "--external-checks-dir", "own", "--quiet")
+    argv = tuple(word.removesuffix(",kguard") for word in command.argv if word not in proofs)
+    return replace(command, argv=argv, files=files)
 
 
 # -- the raw output of each tool, read without kguard's adapters ----------------------------------------------------------
@@ -281,13 +340,19 @@ def _kubescape(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: 
         for control in result["controls"]:
             if control["status"]["status"] == "failed" and control["controlID"] not in AT_RANDOM:
                 keys |= {_kubescape_key(control["controlID"], raw, container) for container in _places(raw, control)}
-    loaded = {_identity(item["object"]) for item in resources.values()}
+    loaded = {_identity(raw) for item in resources.values() for raw in (item["object"], *_related(item["object"]))}
     return Native(keys=frozenset(keys), read=lambda obj: _identity_of(obj, folder) in loaded)
 
 
 def _kubescape_key(control: str, raw: Json, container: str) -> Key:
-    related = sorted("/".join(_names(item)) for item in raw.get("relatedObjects", []))
+    related = sorted("/".join(_names(item)) for item in _related(raw))
     return (control, *(related or _identity(raw)), container)
+
+
+def _related(raw: Json) -> list[Json]:
+    """What a subject was made up from; C-0042 gives one object in place of a list."""
+    found: list[Json] | Json = raw.get("relatedObjects") or []
+    return found if isinstance(found, list) else [found]
 
 
 def _places(raw: Json, control: Json) -> set[str]:
@@ -358,11 +423,27 @@ def _roles(obj: KubeObject) -> Iterator[Key]:
         yield (kind, "" if kind == "ClusterRole" else obj.ref.namespace or "", str(ref.get("name")))
 
 
+def _kube_score(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    keys, listed = handread.kube_score(done.stdout)
+    # by hand, each object sees all others, and of objects of one name kguard has it see one after another: dev beside dev
+    twins = max(Counter(map(_polaris_identity, folder.objects)).values()) > 1
+    left_out = handread.AMONG_OBJECTS if twins else frozenset()
+    keys = frozenset(key for key in keys if key[0] not in left_out)
+    return Native(keys=keys, read=lambda obj: _polaris_identity(obj) in listed, left_out=left_out)
+
+
+def _checkov(done: subprocess.CompletedProcess[bytes], folder: Folder, plain: Path) -> Native:
+    keys, judged = handread.checkov(done.stdout, folder, plain)
+    return Native(keys=keys, read=judged.__contains__)
+
+
 NATIVE: dict[str, Callable[[subprocess.CompletedProcess[bytes], Folder, Path], Native]] = {
     "kube-linter": _kube_linter,
     "trivy": _trivy,
     "kubescape": _kubescape,
     "polaris": _polaris,
+    "checkov": _checkov,
+    "kube-score": _kube_score,
 }
 
 
@@ -381,7 +462,7 @@ def own_key(item: Located, folder: Folder) -> Key:
                 "/".join((ref.kind, ref.namespace or "", ref.name)) for ref in (o.ref for o in item.related)
             )
             return (evidence.rule, *related, name)
-        case "polaris":
+        case "polaris" | "kube-score":
             return (evidence.rule, obj.ref.kind, obj.ref.namespace or "", obj.ref.name, name)
         case _:
             return (evidence.rule, *_identity_of(obj, folder), name)
@@ -397,10 +478,18 @@ def _name(item: Located) -> str:
 
 def main(folders: Iterable[str]) -> int:
     rules = dict(pair.split("=", 1) for pair in os.environ.get("KGUARD_RULES", "").split())
-    settings = Settings(profile=Profile.DEFAULT, rules={name: Path(path) for name, path in rules.items()})
+    settings = Settings(
+        tools=tuple(adapter.name for adapter in load_adapters()),
+        profile=Profile.DEFAULT,
+        rules={name: Path(path) for name, path in rules.items()},
+    )
     right = True
-    for folder in folders:
-        for verdict in compare(Path(folder), settings):
+    for folder in map(Path, folders):
+        gathered = scan(folder, settings)
+        for line in accounts.held(gathered, folder):
+            right &= not line.wrong
+            print(line, flush=True)
+        for verdict in compare(folder, gathered, settings):
             right &= verdict.right
             _print(verdict)
     return 0 if right else 1
@@ -410,7 +499,7 @@ def _print(verdict: Verdict) -> None:
     what = "dies natively" if verdict.native is None else f"{verdict.native} native"
     print(
         f"{verdict.folder:44} {verdict.tool:12} {verdict.state:10} {what:>14}"
-        f"   missing {len(verdict.missing)}   extra {len(verdict.extra)}",
+        f"   missing {len(verdict.missing)}   extra {len(verdict.extra)}   in {verdict.compared} of {verdict.objects} objects",
         flush=True,
     )
     for sign, keys in (("-", verdict.missing), ("+", verdict.extra)):

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from kguard.errors import UsageError
 from kguard.model import KubeObject
 
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A private folder for everything that a run writes, removed however the run ends. Honours TMPDIR."""
-    # mkdtemp makes it 0700, so nobody else can read what is below
-    folder = Path(tempfile.mkdtemp(prefix="kguard-")).resolve()
+    """A private folder for everything that a run writes, removed however the run ends. Honours TMPDIR. Raises UsageError where no
+    temporary folder can be written to."""
+    # it is named before it is made, so that no interruption finds it made and not yet known
+    folder = _temporary() / f"kguard-{secrets.token_hex(8)}"
     try:
+        folder.mkdir(mode=0o700)  # so nobody else can read what is below
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # again, in case that the first was interrupted
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir()).resolve()
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.strerror}. Name a folder that can be written to: TMPDIR.") from error
 
 
 def write_part(root: Path, objects: Sequence[KubeObject], written: dict[KubeObject, Path] | None = None) -> None:

@@ -18,6 +18,8 @@ class Account:
     counts: ObjectCounts
     unread: tuple[tuple[StagedFile, str], ...] = ()
     """Each with the reason."""
+    outside: frozenset[str] = frozenset()
+    """Kinds of the objects that are out of scope, as `apps/v1/Deployment`."""
     unknown: tuple[str, ...] = ()
     """What the tool could not read, as it says, and was never given: something is wrong with what it was asked."""
 
@@ -29,14 +31,17 @@ def account(part: StagePart, parsed: Parsed, rules: RuleSet) -> Account:
     unknown = tuple(f"{_label(item.object)}: {item.reason}" for item in parsed.unread if not part.find(item.object))
     silent: list[StagedFile] = []
     if parsed.seen is not None:
-        seen = {file.path for hint in parsed.seen if (file := part.find(hint))}
-        silent = [file for file in judged if file.path not in seen and file.path not in told]
+        named = told.keys() | {file.path for hint in parsed.seen if (file := part.find(hint))}
+        # What its author hid from the tool counts as read: it would be told if it had not loaded, the report lists the annotation,
+        # and a tool that does as it was told is not incomplete.
+        silent = [file for file in judged if file.path not in named and not file.silenced]
     outside = {file.path for file in silent if not in_scope(file.ref, rules)}
     reasons = told | {file.path: _NO_TRACE for file in silent if file.path not in outside}
     missed = tuple((file, reasons[file.path]) for file in judged if file.path in reasons)
     read = None if parsed.seen is None else len(judged) - len(outside) - len(missed)
     counts = ObjectCounts(staged=len(judged), read=read, out_of_scope=len(outside), unread=len(missed))
-    return Account(counts=counts, unread=missed, unknown=unknown)
+    kinds = frozenset(file.ref.type for file in judged if file.path in outside)
+    return Account(counts=counts, unread=missed, outside=kinds, unknown=unknown)
 
 
 def nothing_read(part: StagePart, reason: str) -> Account:

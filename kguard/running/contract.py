@@ -26,6 +26,10 @@ class Adapter(Protocol):
         """Versions whose output this parser knows."""
 
     @property
+    def on_by_default(self) -> bool:
+        """False for a tool that runs only when --tools asks for it: `+name`."""
+
+    @property
     def splitting(self) -> Splitting: ...
 
     @property

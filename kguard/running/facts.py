@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import msgspec
+from packaging.version import Version
 
 from kguard.settings import Settings
 
@@ -18,17 +19,20 @@ from kguard.settings import Settings
 class ToolFacts:
     """What data/tools.yaml says of a tool."""
 
-    initials: str
     homepage: str
     releases: str
     """Page where users get it."""
     install: str
     proven: tuple[str, ...]
     """Versions whose output was compared with a run by hand."""
+    rules: str = ""
+    """Command that gets its rule files into `{folder}`; "" for built-in rules."""
     canary: tuple[str, ...] = ()
     """Rules that must fire on kguard's own bad object, where they are on."""
     ignores: tuple[str, ...] = ()
     """Annotations that silence it, as expressions over `key=value`."""
+    hides: str = ""
+    """The one of them at which it does not even name the object."""
 
 
 def find_program(name: str, settings: Settings) -> Path | None:
@@ -52,3 +56,13 @@ def get_it(name: str) -> str:
     facts = tool_facts().get(name)
     source = f"Get it from {facts.releases}, put" if facts else "Put"
     return f"{source} it on PATH, or leave it out: --tools -{name}"
+
+
+def untried(name: str, version: Version | None) -> str | None:
+    """What there is to complain of a version: it is none, or none that was tried."""
+    if version is None:
+        return f"this build of {name} tells no version"
+    facts = tool_facts().get(name)
+    if facts is None or str(version) in facts.proven:
+        return None
+    return f"{name} {version} is not among the versions that kguard was tried with: {', '.join(facts.proven)}"

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,7 @@ _GRACE_SECONDS = 1.0
 _KILL_SECONDS = 10.0
 """How long to wait for a killed process: one in an uninterruptible system call goes when the kernel lets it."""
 _LONGEST_PAUSE = 0.05
+_SHORT_PAUSE = 0.01
 _HEAD = 64 * 1024
 """Bytes kept of each stream of a process that was stopped or killed."""
 
@@ -49,11 +50,17 @@ def run(
     `folder`, which is created, belongs to this process alone: its HOME, its working directory, its temporary files and what it
     prints stand there. Raises Cancelled, with the process gone, once `cancel` is set.
     """
-    work = _prepare(command, folder)
-    started = time.monotonic()
+    name = command.argv[0]
+    try:
+        work = _prepare(command, folder)
+        streams = _private(folder / "stdout"), _private(folder / "stderr")
+    except OSError as error:
+        reason = f"{name} was not started: its temporary folder cannot be written: {error.strerror}"
+        return _not_started(command, RunState.FAILED, reason)
     # Output goes straight into files. With pipes somebody has to drain both at once, and a grandchild that keeps one open keeps
     # its reader waiting after the process is long gone; a file needs no reader.
-    with _private(folder / "stdout") as out, _private(folder / "stderr") as err:
+    with streams[0] as out, streams[1] as err:
+        started = time.monotonic()
         try:
             process = subprocess.Popen(  # noqa: S603 - an argv list, no shell
                 [str(program), *command.argv[1:]],
@@ -66,19 +73,16 @@ def run(
                 umask=0o077,
             )
         except OSError as error:
-            reason = f"{command.argv[0]} cannot be started: {program}: {error.strerror}"
-            return Outcome(
-                command=command, exit_code=None, stdout=b"", stderr=b"", failure=RunState.MISSING, reason=reason
-            )
-    child = _Child(name=command.argv[0], process=process, folder=folder, started=started)
-    failure = _watch(child, timeout, output_cap, cancel or threading.Event())
-    return _outcome(command, child, failure)
+            return _not_started(command, RunState.MISSING, f"{name} cannot be started: {program}: {error.strerror}")
+        child = _Child(name=name, process=process, home=_home(folder), streams=streams, started=started)
+        failure = _watch(child, timeout, output_cap, cancel or threading.Event())
+        return _outcome(command, child, failure)
 
 
 def _prepare(command: Command, folder: Path) -> Path:
     folder.mkdir(parents=True, mode=0o700)
-    for name in ("home", "tmp", WORK):
-        (folder / name).mkdir(mode=0o700)
+    for own in (_home(folder), folder / "tmp", folder / WORK):
+        own.mkdir(mode=0o700)
     for name, content in command.files.items():
         target = folder / WORK / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,17 +91,23 @@ def _prepare(command: Command, folder: Path) -> Path:
     return folder / WORK
 
 
-@contextmanager
-def _private(path: Path) -> Iterator[BinaryIO]:
+def _home(folder: Path) -> Path:
+    return folder / "home"
+
+
+def _private(path: Path) -> BinaryIO:
     """A new file that nobody else may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        yield file
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
+
+
+def _not_started(command: Command, state: RunState, reason: str) -> Outcome:
+    return Outcome(command=command, exit_code=None, stdout=b"", stderr=b"", failure=state, reason=reason)
 
 
 def _environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Nothing of the caller's: no kubeconfig, no cloud or CI token, no proxy, no TRIVY_* that changes what is found. The tools
     run alone and offline, so the system's own programs are all that PATH needs."""
-    home = folder / "home"
+    home = _home(folder)
     return {
         "PATH": os.defpath,
         "HOME": str(home),
@@ -120,7 +130,9 @@ class _Child:
 
     name: str
     process: subprocess.Popen[bytes]
-    folder: Path
+    home: Path
+    streams: tuple[BinaryIO, BinaryIO]
+    """What it prints. The files are kept open: a tool may remove them."""
     started: float
     seconds: float = 0.0
     cpu_seconds: float | None = None
@@ -141,7 +153,7 @@ class _Child:
 
     def printed(self) -> int:
         """Bytes of its longer stream."""
-        return max((self.folder / name).stat().st_size for name in ("stdout", "stderr"))
+        return max(os.fstat(stream.fileno()).st_size for stream in self.streams)
 
     def signal(self, number: signal.Signals) -> None:
         """To the whole group. A group outlives its leader, so this reaches what the process left running, too."""
@@ -158,13 +170,23 @@ class _Child:
             self.signal(number)
             until = time.monotonic() + (_GRACE_SECONDS if number is not signal.SIGKILL else _KILL_SECONDS)
             while not self.ended() and time.monotonic() < until:
-                time.sleep(_LONGEST_PAUSE / 5)
+                time.sleep(_SHORT_PAUSE)
         self.signal(signal.SIGKILL)
+        self._end_daemons()
+
+    def _end_daemons(self) -> None:
+        """What has left the group is told by the HOME that only this process and its children were given."""
+        until = time.monotonic() + _KILL_SECONDS
+        while (daemons := _at_home(self.home)) and time.monotonic() < until:
+            for daemon in daemons:
+                with suppress(ProcessLookupError):
+                    os.kill(daemon, signal.SIGKILL)
+            time.sleep(_SHORT_PAUSE)
 
 
 def _watch(child: _Child, timeout: float, output_cap: int, cancel: threading.Event) -> _Failure | None:
     """Wait for the end, or for the first limit that is passed; either way nothing of it runs on."""
-    pause = _LONGEST_PAUSE / 10
+    pause = _SHORT_PAUSE / 2
     try:
         while not child.ended() and child.printed() <= output_cap:
             child.sample()
@@ -183,18 +205,28 @@ def _watch(child: _Child, timeout: float, output_cap: int, cancel: threading.Eve
 
 def _outcome(command: Command, child: _Child, failure: _Failure | None) -> Outcome:
     state, reason = failure or (None, None)
-    kept = _HEAD if failure else -1
+    stdout, stderr = (_read(stream, _HEAD if failure else -1) for stream in child.streams)
     return Outcome(
         command=command,
         exit_code=None if failure else child.process.returncode,
-        stdout=_read(child.folder / "stdout", kept),
-        stderr=_read(child.folder / "stderr", kept),
+        stdout=stdout,
+        stderr=stderr,
         failure=state,
         reason=reason,
         seconds=child.seconds,
         cpu_seconds=child.cpu_seconds,
         peak_memory_bytes=child.peak_memory_bytes,
     )
+
+
+def _at_home(home: Path) -> list[int]:
+    """Ids of the running processes with this HOME; none on systems without /proc."""
+    mark, found = f"HOME={home}".encode(), []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # gone meanwhile, or another user's
+            if mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
 
 
 def _peak_memory(pid: int) -> int | None:
@@ -206,9 +238,10 @@ def _peak_memory(pid: int) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
 
-def _read(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
+def _read(stream: BinaryIO, most: int) -> bytes:
+    """What was printed, or the first `most` bytes of it; -1: all."""
+    stream.seek(0)
+    return stream.read(most)
 
 
 def _signal_name(number: int) -> str:

@@ -22,7 +22,7 @@ from kguard.model import (
 )
 from kguard.running.account import Account, total
 from kguard.running.contract import Adapter
-from kguard.running.facts import tool_facts
+from kguard.running.facts import untried
 
 _WORST_LAST = (
     RunState.OK,
@@ -84,6 +84,7 @@ def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, st
     missed = (_unread(item.part, file, why, objects) for item in ended for file, why in item.account.unread)
     parsed = tuple((item.part, item.parsed) for item in ended if item.parsed is not None)
     outcomes = [outcome for item in ended for outcome in (*item.tries, item.outcome)]
+    version_complaint = filter(None, [untried(tool.adapter.name, tool.version)])
     run = ToolRun(
         name=tool.adapter.name,
         state=state,
@@ -98,12 +99,11 @@ def combined(tool: Ready, ended: Sequence[Ended], objects: Mapping[tuple[str, st
         rules=active_rules(tool.rules, (item for _, item in parsed)),
         canary=_canary(item.canary for item in ended),
         objects=counts,
+        out_of_scope=tuple(sorted({kind for item in ended for kind in item.account.outside})),
         unread=tuple(sorted(missed, key=lambda item: (item.path, item.document, item.object.identity, item.reason))),
         records=sum(item.records for _, item in parsed),
         evidence=sum(len(item.evidence) for _, item in parsed),
-        complaints=tuple(
-            sorted({*_version_complaints(tool), *(line for _, item in parsed for line in item.complaints)})
-        ),
+        complaints=tuple(sorted({*version_complaint, *(line for _, item in parsed for line in item.complaints)})),
     )
     return ToolResult(run=run, parsed=parsed)
 
@@ -156,14 +156,3 @@ def _wall_seconds(ended: Sequence[Ended]) -> float | None:
 def _sum(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _version_complaints(tool: Ready) -> tuple[str, ...]:
-    name, facts = tool.adapter.name, tool_facts().get(tool.adapter.name)
-    if tool.version is None:
-        return (f"this build of {name} tells no version",)
-    if facts is not None and str(tool.version) not in facts.proven:
-        return (
-            f"{name} {tool.version} is not among the versions that kguard was tried with: {', '.join(facts.proven)}",
-        )
-    return ()

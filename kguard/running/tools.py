@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import stat
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +32,7 @@ from kguard.model import (
 )
 from kguard.running import process
 from kguard.running.account import account, nothing_read
-from kguard.running.canary import STAGED, canary, expected, silent
+from kguard.running.canary import canary, expected, is_canary, silent
 from kguard.running.contract import Adapter
 from kguard.running.facts import find_program, get_it, tool_facts
 from kguard.running.quarantine import Quarantine
@@ -126,7 +128,7 @@ def _submit(
     started: dict[int, Future[Ended]] = {}
     for number in order:
         tool, bundle, part = planned[number]
-        started[number] = pool.submit(runner.run, tool, bundle.id, part, runner.stage.part(bundle.id, part))
+        started[number] = pool.submit(runner.run, tool, bundle.id, part, runner.stage.part(tool, bundle.id, part))
     futures: defaultdict[str, list[Future[Ended]]] = defaultdict(list)
     for number, (tool, _, _) in enumerate(planned):
         futures[tool.adapter.name].append(started[number])
@@ -137,7 +139,7 @@ def _watched(planned: Sequence[Part], bundle: str, tool: Ready, settings: Settin
     """The parts with the canary, for a tool whose rules on it are known."""
     facts = tool_facts().get(tool.adapter.name)
     known = settings.canary and facts is not None and facts.canary
-    return [part.watched(canary(bundle)) for part in planned] if known else planned
+    return [part.watched(canary(bundle, part.objects)) for part in planned] if known else planned
 
 
 def _cost(adapter: Adapter, part: Part) -> int:
@@ -153,17 +155,56 @@ class _Stage:
         self._folder, self._write = folder, write
         self._lock = threading.Lock()
         self._roots: dict[tuple[KubeObject, ...], Path] = {}
+        self._objects: dict[Path, tuple[KubeObject, ...]] = {}
         self._written: dict[KubeObject, Path] = {}
 
-    def part(self, bundle: str, part: Part) -> StagePart:
+    def part(self, tool: Ready, bundle: str, part: Part) -> StagePart:
         with self._lock:
             root = self._roots.get(part.objects)
             if root is None:
                 root = self._roots[part.objects] = self._folder / str(len(self._roots) + 1)
+                self._objects[root] = part.objects
                 root.mkdir(parents=True, mode=0o700)
                 self._write(root, part.objects, self._written)
-        staged = (StagedFile(path=obj.staged, ref=obj.ref, context=obj.staged in part.context) for obj in part.objects)
+        facts = tool_facts().get(tool.adapter.name)
+        hides = facts.hides.encode() if facts else b""
+        staged = (
+            StagedFile(
+                path=obj.staged,
+                ref=obj.ref,
+                context=obj.staged in part.context,
+                silenced=bool(hides) and hides in obj.text,
+            )
+            for obj in part.objects
+        )
         return StagePart(id=root.name, bundle=bundle, root=root, files=tuple(staged))
+
+    def altered(self, part: StagePart) -> tuple[str, ...]:
+        """Names of what does not stand there as it was written, or was never written."""
+        texts = {str(part.root / obj.staged): obj.text for obj in self._objects[part.root]}
+        changed = {path for path, text in texts.items() if not _holds(path, text)}
+        strange = set(_below(part.root)) - texts.keys()
+        return tuple(sorted(os.path.relpath(path, part.root) for path in changed | strange))
+
+
+def _holds(path: str, text: bytes) -> bool:
+    """Whether it is a file with this content; what else a tool may have put there is not opened."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != len(text):
+            return False
+        with open(path, "rb") as file:
+            return file.read() == text
+    except OSError:
+        return False
+
+
+def _below(root: Path) -> Iterator[str]:
+    """All that stands below a folder, but for folders."""
+    for folder, folders, names in os.walk(root):
+        paths = (f"{folder}/{name}" for name in folders)
+        yield from filter(os.path.islink, paths)
+        yield from (f"{folder}/{name}" for name in names)
 
 
 class _Meter:
@@ -204,13 +245,13 @@ class _Runner:
 
     def prepare(self, adapter: Adapter) -> Ready | ToolRun:
         """Find the program, read its version, look at its rules; a run that ends here has its state."""
-        run = ToolRun(name=adapter.name, state=RunState.SKIPPED, reason=f"{adapter.name} was left out by --tools")
-        if self.settings.tools is not None and adapter.name not in self.settings.tools:
-            return run
+        asked = self.settings.tools
+        if not (adapter.on_by_default if asked is None else adapter.name in asked):
+            return _skipped(adapter)
+        run = ToolRun(name=adapter.name, state=RunState.MISSING)
         program = find_program(adapter.name, self.settings)
         if program is None:
-            reason = f"{adapter.name} is not installed. {get_it(adapter.name)}"
-            return replace(run, state=RunState.MISSING, reason=reason)
+            return replace(run, reason=f"{adapter.name} is not installed. {get_it(adapter.name)}")
         run = replace(run, program=str(program))
         try:
             version = self._version(adapter, program)
@@ -220,7 +261,11 @@ class _Runner:
             reason = f"{adapter.name} {version} is not a version that kguard can read ({adapter.versions}). "
             reason += get_it(adapter.name)
             return replace(run, state=RunState.WRONG_VERSION, version=version, reason=reason)
-        rules = adapter.rules(self.settings, version)
+        try:
+            rules = adapter.rules(self.settings, version)
+        except OSError as error:
+            reason = f"its rule files cannot be read: {error.filename}: {error.strerror}"
+            return replace(run, state=RunState.DEGRADED, version=version, reason=reason)
         if rules.problem is not None:
             return replace(
                 run, state=RunState.DEGRADED, version=version, rules=active_rules(rules, ()), reason=rules.problem
@@ -259,7 +304,7 @@ class _Runner:
         some = Part(objects=tuple(objects), context=part.context.intersection(obj.staged for obj in objects))
         if part.canary is not None:
             some = some.watched(part.canary)
-        return self._once(tool, self.stage.part(bundle, some))
+        return self._once(tool, self.stage.part(tool, bundle, some))
 
     def _once(self, tool: Ready, part: StagePart) -> Ended:
         """One process, parsed at once: no worker holds more than one output."""
@@ -274,10 +319,25 @@ class _Runner:
             cancel=self.cancel,
         )
         shutil.rmtree(folder, ignore_errors=True)
+        if altered := self.stage.altered(part):
+            # those that read the same objects share their files: whoever changed them, this run may have read something else
+            outcome = replace(outcome, failure=RunState.DEGRADED, reason=_distrust(tool.adapter.name, altered))
         return _judged(tool, part, outcome, started, self.settings.timeout)
 
     def _own_folder(self) -> Path:
         return self.folder / f"process-{next(self._numbers)}"
+
+
+def _skipped(adapter: Adapter) -> ToolRun:
+    """The run of a tool that is not to run."""
+    name, off = adapter.name, not adapter.on_by_default
+    reason = f"off by default: --tools +{name}" if off else f"{name} was left out by --tools"
+    return ToolRun(name=name, state=RunState.SKIPPED, reason=reason, off_by_default=off)
+
+
+def _distrust(name: str, altered: Sequence[str]) -> str:
+    more = f" and {len(altered) - 1:,} more" if len(altered) > 1 else ""
+    return f"what {name} said is not used: while it ran, a program changed what tools may only read: {altered[0]}{more}"
 
 
 def _judged(tool: Ready, part: StagePart, outcome: Outcome, started: float, timeout: float) -> Ended:
@@ -307,7 +367,7 @@ def _parsed(tool: Ready, part: StagePart, outcome: Outcome) -> tuple[RunState, s
         return RunState.UNREADABLE_OUTPUT, f"What {name} printed cannot be read: {error}", None, None
     except RecursionError:  # hostile output may be nested deeper than a decoder goes
         return RunState.UNREADABLE_OUTPUT, f"What {name} printed is nested too deeply to be read", None, None
-    wanted = expected(name, tool.rules) if any(file.path == STAGED for file in part.files) else frozenset()
+    wanted = expected(name, tool.rules) if any(is_canary(file.path) for file in part.files) else frozenset()
     missed = silent(part, parsed, wanted)
     if missed:
         reason = f"{name} did not report {', '.join(missed)} on an object of kguard's own that has these faults"

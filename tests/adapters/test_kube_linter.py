@@ -5,32 +5,43 @@ from __future__ import annotations
 import json
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kguard.model import Command, Evidence, ObjectHint, Outcome, StagePart
+from kguard.model import Command, Evidence, ObjectHint, Outcome, Parsed, StagePart
 from kguard.settings import Profile, Settings
 
 kube_linter = import_module("kguard.adapters.kube_linter")
 PART = StagePart(id="1", bundle="b", root=Path("/stage"), files=())
 
 
+OWN = ("kguard-loaded", "kguard-has-spec", "kguard-pods", "kguard-autoscaler")
+
+
 def outcome(stdout: bytes = b"", stderr: bytes = b"", code: int = 0) -> Outcome:
     return Outcome(command=Command(argv=("kube-linter",), part=PART), exit_code=code, stdout=stdout, stderr=stderr)
 
 
-def one(check: str, message: str) -> Evidence:
-    report = {
+def report(check: str, message: str = "", name: str = "a") -> dict[str, Any]:
+    return {
         "Diagnostic": {"Message": message},
         "Check": check,
         "Object": {
-            "Metadata": {"FilePath": "/stage/tree/a--1.yaml"},
-            "K8sObject": {"Namespace": "", "Name": "a", "GroupVersionKind": {"Kind": "Pod"}},
+            "Metadata": {"FilePath": f"/stage/tree/{name}--1.yaml"},
+            "K8sObject": {"Namespace": "", "Name": name, "GroupVersionKind": {"Kind": "Pod"}},
         },
     }
-    result = {"Checks": [{"name": check, "description": "First. Second."}], "Reports": [report]}
-    (evidence,) = kube_linter.parse(outcome(json.dumps(result).encode(), code=1)).evidence
-    assert isinstance(evidence, Evidence)
+
+
+def parse(*reports: dict[str, Any]) -> Parsed:
+    checks = [{"name": name, "description": "First. Second."} for name in {item["Check"] for item in reports}]
+    parsed: Parsed = kube_linter.parse(outcome(json.dumps({"Checks": checks, "Reports": reports}).encode(), code=1))
+    return parsed
+
+
+def one(check: str, message: str) -> Evidence:
+    (evidence,) = parse(report(check, message)).evidence
     return evidence
 
 
@@ -77,6 +88,22 @@ def test_an_object_is_told_by_file_and_name() -> None:
     assert found.url == "https://docs.kubelinter.io/#/generated/checks?id=host-ipc"
 
 
+def test_what_it_loaded_is_seen_and_what_it_could_not_look_into_is_unread() -> None:
+    whole = (report(check, name="whole") for check in ("kguard-loaded", "kguard-has-spec", "kguard-pods", "latest-tag"))
+    scaler = (report(check, name="scaler") for check in ("kguard-loaded", "kguard-has-spec", "kguard-autoscaler"))
+    untyped = (report(check, name="untyped") for check in ("kguard-loaded", "kguard-has-spec", "use-namespace"))
+    parsed = parse(*whole, *scaler, *untyped, report("kguard-loaded", name="config"))
+    assert {hint.name for hint in parsed.seen or ()} == {"whole", "scaler", "untyped", "config"}
+    assert [(item.object.staged, "could not decode" in item.reason) for item in parsed.unread] == [
+        ("tree/untyped--1.yaml", True)
+    ]
+    assert [(item.rule, item.object.name) for item in parsed.evidence] == [
+        ("latest-tag", "whole"),
+        ("use-namespace", "untyped"),
+    ]
+    assert (parsed.records, parsed.rules) == (2, frozenset(("latest-tag", "use-namespace")))
+
+
 def test_what_failed_to_load_is_unread_and_other_warnings_are_complaints() -> None:
     stderr = (
         b"Warning: failed to load object from /stage/tree/a--1.yaml: failed to decode: json: cannot unmarshal bool\n"
@@ -103,3 +130,4 @@ def test_the_check_that_goes_to_the_network_is_off_in_every_profile(profile: Pro
     config = kube_linter.plan(PART, settings, kube_linter.rules(settings, None)).files["config.yaml"]
     assert b"exclude: [schema-validation]" in config
     assert b"addAllBuiltIn: " + everything in config
+    assert all(name.encode() in config for name in OWN)

@@ -144,8 +144,19 @@ def test_it_is_never_run_without_a_path() -> None:
         source="x", folder=Path("/rules"), groups=(RuleGroup(name="nsa", rules=2), RuleGroup(name="mitre", rules=3))
     )
     argv = kubescape.plan(PART, Settings(), rules).argv
-    assert argv[:5] == ("kubescape", "scan", "framework", "nsa,mitre", "/stage")
+    assert argv[:5] == ("kubescape", "scan", "framework", "nsa,mitre,kguard", "/stage")
     assert argv[argv.index("--use-artifacts-from") + 1] == "/rules"
+
+
+def test_a_framework_of_kguards_own_is_about_all_kinds_of_the_others_and_shown_nowhere() -> None:
+    kinds = frozenset(("/v1/Pod", "rbac.authorization.k8s.io/v1/Role"))
+    rules = kubescape.RuleSet(source="x", folder=Path("/rules"), kinds=kinds, groups=(RuleGroup(name="nsa", rules=2),))
+    command = kubescape.plan(PART, Settings(), rules)
+    assert command.argv[command.argv.index("--use-from") + 1] in command.files
+    (control,) = json.loads(command.files["kguard.json"])["controls"]
+    match = [(m["apiGroups"][0], m["apiVersions"][0], m["resources"][0]) for m in control["rules"][0]["match"]]
+    assert {"/".join(names) for names in match} == kinds
+    assert control["controlID"] not in (parse(POD, controlID=control["controlID"]).rules or ())
 
 
 def test_the_rule_library(rules_settings: Settings) -> None:
@@ -158,6 +169,28 @@ def test_the_rule_library(rules_settings: Settings) -> None:
     assert "batch/v1beta1/CronJob" not in rules.kinds
     everything = kubescape.rules(Settings(profile=Profile.ALL, rules=rules_settings.rules), None)
     assert everything.ids > rules.ids
+
+
+def test_objects_that_it_joins_are_read_although_no_control_of_the_library_names_them(
+    tmp_path: Path, rules_settings: Settings
+) -> None:
+    """Roles and bindings, and a key that stands twice, which costs kubescape the object without a word."""
+    api = "apiVersion: rbac.authorization.k8s.io/v1\nkind: "
+    ref = (
+        "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: absent}\nsubjects: [{kind: User, name: u}]\n"
+    )
+    (tmp_path / "m.yaml").write_text(
+        f"{api}ClusterRole\nmetadata: {{name: lonely}}\nrules: []\n---\n"
+        f"{api}RoleBinding\nmetadata: {{name: b, namespace: n}}\n{ref}---\n"
+        f"{api}Role\nmetadata: {{name: twice, namespace: n}}\nrules: []\nrules: []\n"
+    )
+    settings = Settings(tools=("kubescape",), rules=rules_settings.rules)
+    (run,) = [run for run in gather((str(tmp_path),), settings).tools if run.name == "kubescape"]
+    assert (run.objects.staged, run.objects.read, run.objects.out_of_scope) == (3, 2, 0)
+    assert [item.object.name for item in run.unread] == ["twice"]
+    assert run.rules is not None
+    assert "kguard-loaded" not in (run.rules.ids or ())
+    assert [group.name for group in run.rules.groups] == ["nsa", "mitre", "cis-v1.23-t1.0.1"]
 
 
 def test_rules_that_are_not_there(tmp_path: Path, rules_settings: Settings) -> None:
@@ -176,3 +209,4 @@ def test_what_it_does_not_load_is_out_of_scope(tmp_path: Path, rules_settings: S
     (run,) = [run for run in gather((str(tmp_path),), settings).tools if run.name == "kubescape"]
     assert run.state is RunState.OK
     assert (run.objects.staged, run.objects.read, run.objects.out_of_scope, run.objects.unread) == (2, 1, 1, 0)
+    assert run.out_of_scope == ("policy/v1/PodDisruptionBudget",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import native
 import pytest
@@ -59,7 +60,8 @@ def test_kube_linter_tells_what_it_could_not_decode() -> None:
     (unread,) = parsed.unread
     assert unread.object.staged == "tree/undecodable--1.yaml"
     assert "cannot unmarshal bool" in unread.reason
-    assert parsed.seen is None
+    staged = {obj.staged for obj in native.staged("edge").objects}
+    assert {hint.staged for hint in parsed.seen or ()} == staged - {"tree/undecodable--1.yaml"}
 
 
 @pytest.mark.real
@@ -72,13 +74,38 @@ def test_kube_linter_prints_no_json_when_nothing_decodes() -> None:
 
 
 @pytest.mark.real
-def test_kube_linter_does_not_tell_of_what_it_decodes_in_part() -> None:
-    """A limit that kguard cannot see through: `memory: 1GB` costs the object its typed checks, and nothing says so."""
+def test_what_kube_linter_decodes_in_part_is_unread_although_some_checks_speak_of_it() -> None:
+    """`memory: 1GB` costs the object all checks that look inside, and kube-linter itself says nothing of that."""
     parsed = native.adapter("kube-linter").parse(native.native("kube-linter", "edge-skipped"))
-    assert parsed.unread == ()
+    (unread,) = parsed.unread
+    assert unread.object.staged == "tree/skipped--2.yaml"
+    assert unread.reason == "kube-linter could not decode all of it: the checks that look into its spec passed it over"
     large = {item.rule for item in parsed.evidence if item.object.name == "large"}
     assert "required-label-owner" in large
     assert not large & {"privileged-container", "latest-tag", "run-as-non-root"}
+
+
+@pytest.mark.real
+def test_what_kube_linter_can_look_into_and_what_it_is_told_to_be_silent_about_is_read() -> None:
+    own, (objects, part) = (
+        native.adapter("kube-linter"),
+        (native.staged("edge-partly").objects, native.staged("edge-partly").part),
+    )
+    quiet = {obj.staged for obj in objects if b"kube-linter.io/ignore-all" in obj.text}
+    part = replace(part, files=tuple(replace(file, silenced=file.path in quiet) for file in part.files))
+    parsed = own.parse(native.native("kube-linter", "edge-partly"))
+    assert not quiet & {hint.staged for hint in parsed.seen or ()}
+    held = account(part, parsed, own.rules(native.SETTINGS, None))
+    assert (held.counts.staged, held.counts.read, held.counts.out_of_scope, held.counts.unread) == (5, 3, 0, 2)
+    assert [file.ref.name for file, _ in held.unread] == ["grows", "tomorrow"]
+
+
+@pytest.mark.parametrize("stage", native.STAGES)
+def test_what_kguards_own_checks_say_is_shown_nowhere(stage: str) -> None:
+    given = native.recorded("kube-linter", stage)
+    parsed = native.adapter("kube-linter").parse(given)
+    assert b"kguard-loaded" in given.stdout or parsed.seen == frozenset()
+    assert "kguard-" not in repr((parsed.evidence, parsed.rules, parsed.unread, parsed.complaints))
 
 
 @pytest.mark.real
@@ -98,7 +125,7 @@ def test_what_polaris_skips_and_what_it_drops_without_a_word_are_both_unread() -
     reasons = {file.path: reason for file, reason in held.unread}
     assert 'key "type" already defined' in reasons["tree/skipped--1.yaml"]
     assert "quantities must match" in reasons["tree/skipped--2.yaml"]
-    assert "nothing in the tool's output" in reasons["tree/skipped--3.yaml"]
+    assert reasons["tree/skipped--3.yaml"] == "polaris reports nothing of objects without a name"
 
 
 @pytest.mark.real

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -54,6 +56,22 @@ def test_the_workspace_is_private_and_gone_however_the_run_ends(error: type[Base
     else:
         work()
     assert not seen[0].exists()
+
+
+def test_the_workspace_is_gone_though_its_removal_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., None] = shutil.rmtree
+    calls: list[Path] = []
+
+    def interrupted(folder: Path, **flags: bool) -> None:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real(folder, **flags)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), workspace() as folder:
+        write_part(folder, [pod("tree/a.yaml")])
+    assert not folder.exists()
 
 
 def test_an_object_that_stands_in_another_part_already_is_the_same_file(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class FakeAdapter:
 
     name: str = "fake"
     versions: SpecifierSet = SpecifierSet(">=1,<2")  # noqa: RUF009 - never changed
+    on_by_default: bool = True
     splitting: Splitting = Splitting.OBJECT
     context_kinds: frozenset[str] = frozenset()
     part_limit: int | None = None

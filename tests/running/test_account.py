@@ -15,9 +15,9 @@ EVERY_KIND = RuleSet(source="test")
 UNSEEN = "nothing in the tool's output shows that it was read"
 
 
-def staged(path: str, kind: str = "Pod", *, namespace: str | None = None, context: bool = False) -> StagedFile:
+def staged(path: str, kind: str = "Pod", *, namespace: str | None = None, **flags: bool) -> StagedFile:
     ref = ObjectRef(group="", version="v1", kind=kind, namespace=namespace, name=path.removesuffix(".yaml"))
-    return StagedFile(path=path, ref=ref, context=context)
+    return StagedFile(path=path, ref=ref, **flags)
 
 
 def part(*files: StagedFile) -> StagePart:
@@ -37,7 +37,7 @@ def test_each_object_has_its_place() -> None:
     held = account(part(*files), said([at("read.yaml")], Unread(object=at("bad.yaml"), reason="tabs")), PODS)
     assert held.counts == ObjectCounts(staged=4, read=1, out_of_scope=1, unread=2)
     assert held.unread == ((files[2], UNSEEN), (files[3], "tabs"))
-    assert held.unknown == ()
+    assert (sorted(held.outside), held.unknown) == (["v1/ConfigMap"], ())
 
 
 def test_an_object_that_was_read_counts_as_read_whatever_its_kind() -> None:
@@ -57,6 +57,14 @@ def test_a_tool_that_cannot_tell_what_it_read_tells_what_it_did_not() -> None:
     held = account(part(*files), said(None, Unread(object=at("b.yaml"), reason="a number for a text")), PODS)
     assert held.counts == ObjectCounts(staged=3, read=None, unread=1)
     assert held.unread == ((files[1], "a number for a text"),)
+
+
+def test_what_its_author_hides_is_read_unless_the_tool_says_that_it_could_not() -> None:
+    files = (staged("hidden.yaml", silenced=True), staged("broken.yaml", silenced=True), staged("silent.yaml"))
+    held = account(part(*files), said([], Unread(object=at("broken.yaml"), reason="tabs")), EVERY_KIND)
+    assert held.counts == ObjectCounts(staged=3, read=1, unread=2)
+    assert held.unread == ((files[1], "tabs"), (files[2], UNSEEN))
+    assert nothing_read(part(*files), "it died").counts.unread == 3
 
 
 def test_names_do_for_paths_and_no_namespace_is_the_empty_one() -> None:
@@ -126,7 +134,7 @@ def test_a_sum_knows_what_was_read_only_if_all_do() -> None:
 
 paths = st.sampled_from([f"{number}.yaml" for number in range(8)])
 files_of_a_part = st.lists(
-    st.builds(staged, paths, st.sampled_from(["Pod", "ConfigMap"]), context=st.booleans()),
+    st.builds(staged, paths, st.sampled_from(["Pod", "ConfigMap"]), context=st.booleans(), silenced=st.booleans()),
     unique_by=lambda file: file.path,
 )
 

@@ -158,6 +158,40 @@ def test_a_child_that_outlives_its_parent_delays_nothing(
     assert left_behind() == []
 
 
+DAEMON = """\
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+print("good")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="daemons are found in /proc")
+def test_a_daemon_is_stopped_with_the_tool_that_started_it(
+    write_script: Script, tmp_path: Path, left_behind: LeftBehind
+) -> None:
+    outcome = start(write_script("tool", DAEMON, python=True), tmp_path / "run")
+    assert (outcome.exit_code, outcome.stdout) == (0, b"good\n")
+    assert left_behind() == []
+
+
+def test_what_it_printed_is_read_though_it_removed_the_files(write_script: Script, tmp_path: Path) -> None:
+    outcome = start(write_script("tool", 'rm -r "$(dirname "$HOME")"; echo good'), tmp_path / "run")
+    assert (outcome.exit_code, outcome.stdout) == (0, b"good\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_fails(write_script: Script, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = start(write_script("tool", "echo good"), tmp_path / "file" / "run")
+    assert (outcome.failure, outcome.exit_code) == (RunState.FAILED, None)
+    assert outcome.reason == "tool was not started: its temporary folder cannot be written: Not a directory"
+
+
 def test_a_run_can_be_called_off(write_script: Script, tmp_path: Path, left_behind: LeftBehind) -> None:
     cancel = threading.Event()
     threading.Timer(0.3, cancel.set).start()

@@ -295,6 +295,30 @@ def test_an_object_that_kills_the_tool_is_unread_and_costs_no_other(
     assert (result.run.processes, result.run.exit_codes) == (2 + 1 + 1 + 4 + 1, (0, 0, 0))
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        "(root / '000').write_text('x')",
+        "(root / 'tree/000.yaml').write_text('x')",
+        "(root / 'tree/000.yaml').unlink()",
+        "(root / 'tree/000.yaml').unlink(); os.mkfifo(root / 'tree/000.yaml')",
+        "os.symlink('/', root / 'tree/more')",
+    ],
+)
+def test_what_a_tool_says_of_files_that_were_changed_is_not_used(
+    run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject, act: str
+) -> None:
+    body = f"{GOOD}\nimport os\nif (root / 'tree/000.yaml').exists(): {act}\n{PRINT}"
+    adapters = [new_adapter(name="bad"), new_adapter(name="good")]
+    paths = {"bad": write_script("bad", body, python=True), "good": write_script("good", GOOD + PRINT, python=True)}
+    results = run(adapters, pods(new_object, 3), tool_paths=paths, jobs=1)
+    for result in results:
+        assert result.run.state is RunState.DEGRADED
+        assert (result.run.objects, result.parsed) == (ObjectCounts(staged=3, read=0, unread=3), ())
+        (reason,) = {item.reason for item in result.run.unread}
+        assert reason.startswith(f"what {result.run.name} said is not used: while it ran, a program changed what tools")
+
+
 def test_a_tool_that_dies_of_everything_has_failed_and_is_not_run_for_long(
     run: Run, write_script: Script, new_adapter: NewAdapter, new_object: NewObject
 ) -> None:
@@ -472,7 +496,14 @@ def test_a_bug_in_an_adapter_is_not_hidden_and_leaves_nothing_behind(
 # -- the real adapters ------------------------------------------------------------------------------------------------
 
 ANSWERS = {
-    "kube-linter": ("0.8.3", '{"Checks": [], "Reports": null, "Summary": {"ChecksStatus": "Passed"}}'),
+    "kube-linter": (
+        "0.8.3",
+        (
+            '{"Checks": [], "Reports": [{"Check": "kguard-loaded", "Diagnostic": {"Message": ""}, "Object":'
+            ' {"Metadata": {"FilePath": "a.yaml"},'
+            ' "K8sObject": {"Namespace": "", "Name": "a.yaml", "GroupVersionKind": {"Kind": "Pod"}}}}]}'
+        ),
+    ),
     "trivy": (
         '{"Version": "0.76.0"}',
         (
@@ -509,7 +540,9 @@ def real(
     """The run of a real adapter whose program, found on PATH, tells its version and then does what it is told."""
     library = tmp_path / "library"
     library.mkdir()
-    (library / "nsa.json").write_text('{"name": "NSA", "controls": []}')
+    (library / "nsa.json").write_text(
+        '{"name": "NSA", "controls": [{"controlID": "C-0001", "scanningScope": {"matches": ["file"]}}]}'
+    )
 
     def start(name: str, then: str, *, canary: bool = False) -> ToolRun:
         adapter = next(item for item in import_module("kguard.adapters").ADAPTERS if item.name == name)
@@ -533,6 +566,18 @@ def test_a_good_answer(real: Callable[..., ToolRun], name: str) -> None:
     result = real(name, f"echo '{ANSWERS[name][1]}'")
     assert (result.state, result.reason, result.complaints) == (RunState.OK, None, ())
     assert result.objects.unread == 0
+
+
+def test_what_its_author_hides_from_kube_linter_is_read_and_nothing_else_that_it_does_not_name(
+    run: Run, new_object: NewObject, write_script: Script
+) -> None:
+    program = write_script("kube-linter", canned("0.8.3", f"echo '{ANSWERS['kube-linter'][1]}'"))
+    hidden = replace(new_object("hidden.yaml"), text=b"metadata: {annotations: {kube-linter.io/ignore-all: known}}\n")
+    adapter = next(item for item in import_module("kguard.adapters").ADAPTERS if item.name == "kube-linter")
+    objects = bundle(new_object("a.yaml"), hidden, new_object("silent.yaml"))
+    (result,) = run([adapter], objects, tool_paths={"kube-linter": program}, canary=False)
+    assert result.run.objects == ObjectCounts(staged=3, read=2, unread=1)
+    assert [item.object.name for item in result.run.unread] == ["silent.yaml"]
 
 
 @pytest.mark.parametrize(
