@@ -2,8 +2,9 @@
 
 `python tests/cofire.py CATALOGUE [CASE-PREFIX]` runs each tool over every case alone (trivy over one tree: it judges objects alone),
 keeps the native output in a cache folder, merges, and prints for the `fault` rows of expected_cofire.tsv: right, under-merged,
-over-merged, lost. Then the rows of fixtures/several-faults that differ, and over all of these and the real-world manifests that are
-there (KGUARD_CORPORA): findings that change when one tool is left out, and controls with two kinds of seat on one object.
+over-merged, lost. Then what differs from the tables of the manifests with several faults (tests/planted.py), each alone, and over all of
+these and the real-world manifests that are there (KGUARD_CORPORA): findings that change when one tool is left out, and controls with
+two kinds of seat on one object.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+
+import native
+import planted
 
 from kguard import scan
 from kguard.findings.catalogue import load_catalogue
@@ -41,7 +45,6 @@ SUMMARIES = {"kubescape:C-0211"}
 NOT_FOR_US = {"list-01-nothing-wrong-but-List"}
 """Cases about what a tool does not read natively and does read on kguard's stage."""
 CONTEXT_SWITCHES = ("LimitRange", "ResourceQuota")
-PLANTED = Path(__file__).resolve().parent.parent / "fixtures" / "several-faults"
 CORPORA = ("badpods", "microservices-demo/kubernetes-manifests")
 
 
@@ -54,11 +57,17 @@ class Case:
     located: tuple[Located, ...]
 
 
+def adapters() -> list[Adapter]:
+    """Those of the tools that the table is about."""
+    return [adapter for adapter in load_adapters() if adapter.name in COLUMNS]
+
+
 def gather(folder: Path, settings: Settings, prefix: str = "") -> list[Case]:
-    files = sorted(path for path in folder.glob("*.yaml") if path.stem.startswith(prefix))
+    manifests = (path for path in folder.iterdir() if path.suffix in (".json", ".yaml"))
+    files = sorted(path for path in manifests if path.stem.startswith(prefix))
     objects = {path.stem: discover((str(path),)).inventory.objects for path in files}
     evidence: dict[str, list[Located]] = defaultdict(list)
-    for adapter in load_adapters():
+    for adapter in adapters():
         program = find_program(adapter.name, settings)
         if program is None:
             print(f"{adapter.name} is not installed: left out")
@@ -183,35 +192,18 @@ def judge(row: Row, findings: Iterable[Finding], older: set[str]) -> tuple[str, 
 # -- against the manifests with several faults ----------------------------------------------------------------------------
 
 
-def planted(settings: Settings) -> tuple[list[Case], int]:
-    """The cases, and how many rows differ from expected.tsv; each is printed."""
-    wanted: dict[str, dict[str, dict[tuple[str, str, str], set[str]]]] = defaultdict(lambda: defaultdict(dict))
-    for line in csv.DictReader((PLANTED / "expected.tsv").open(), delimiter="\t"):
-        seats = wanted[line["case"]][line["control"]]
-        if line["object"] != "-":
-            seats[line["object"], line["container"], line["discriminator"]] = set(line["tools"].split(","))
-    cases, bad = gather(PLANTED, settings), 0
-    for case in cases:
-        findings = merge(case.located, case.objects, load_catalogue(), index)
-        for control, seats in wanted[case.name].items():
-            found = {
-                (str(f.object), f.container or "-", f.discriminator or "-"): set(f.tools)
-                for f in findings
-                if f.control == control
-            }
-            for seat in sorted(found.keys() | seats.keys()):
-                if not _agrees(seats.get(seat, set()), found.get(seat, set())):
-                    bad += 1
-                    print(
-                        f"differs       {case.name:24} {control:34} {' '.join(seat)}: {sorted(found.get(seat, set()))}"
-                    )
+def several(settings: Settings) -> tuple[list[Case], int]:
+    """The cases, and in how many places what was found differs from their tables; each is printed."""
+    cases: list[Case] = []
+    bad = 0
+    for folder in planted.FOLDERS:
+        for case in gather(native.FIXTURES / folder, settings):
+            cases.append(case)
+            findings = merge(case.located, case.objects, load_catalogue(), index)
+            for words in planted.differences(planted.expected(folder, case.name), findings):
+                bad += 1
+                print(f"differs       {folder}/{case.name}: {words}")
     return cases, bad
-
-
-def _agrees(wanted: set[str], found: set[str]) -> bool:
-    """`tool?` may be absent."""
-    surely = {tool for tool in wanted if not tool.endswith("?")}
-    return surely <= found <= {tool.rstrip("?") for tool in wanted}
 
 
 # -- what must hold everywhere --------------------------------------------------------------------------------------------
@@ -219,7 +211,7 @@ def _agrees(wanted: set[str], found: set[str]) -> bool:
 
 def real_world(settings: Settings) -> Iterator[Case]:
     """The real-world manifests that are there, each tree a case."""
-    here = Path(os.environ.get("KGUARD_CORPORA", PLANTED.parents[2] / "shared" / "corpora"))
+    here = Path(os.environ.get("KGUARD_CORPORA", native.FIXTURES.parents[1] / "shared" / "corpora"))
     for name in CORPORA:
         if (here / name).is_dir():
             found = scan.gather([str(here / name)], settings)
@@ -260,10 +252,12 @@ def _face(finding: Finding) -> tuple[object, ...]:
 
 def main(folder: Path, prefix: str = "") -> int:
     rules = dict(pair.split("=", 1) for pair in os.environ.get("KGUARD_RULES", "").split())
-    settings = Settings(profile=Profile.ALL, rules={name: Path(path) for name, path in rules.items()})
+    settings = Settings(
+        tools=tuple(COLUMNS), profile=Profile.ALL, rules={name: Path(path) for name, path in rules.items()}
+    )
     cases = {case.name: case for case in gather(folder / "probes" / "manifests", settings, prefix)}
-    tools = frozenset(adapter.name for adapter in load_adapters() if find_program(adapter.name, settings))
-    kubescape = next(adapter for adapter in load_adapters() if adapter.name == "kubescape")
+    tools = frozenset(adapter.name for adapter in adapters() if find_program(adapter.name, settings))
+    kubescape = next(adapter for adapter in adapters() if adapter.name == "kubescape")
     library = kubescape.rules(settings, None).ids or frozenset()
     merged = {name: merge(case.located, case.objects, load_catalogue(), index) for name, case in cases.items()}
     older = _only(folder, "fired_only_with_2.0.1_all_frameworks")
@@ -284,9 +278,9 @@ def main(folder: Path, prefix: str = "") -> int:
     print(
         f"right: {counts['right'] / total:.1%}; of those by two or more tools: {joined['right']} of {sum(joined.values())}"
     )
-    several, differing = planted(settings)
-    print(f"rows of manifests with several faults that differ: {differing}")
-    everything = [*cases.values(), *several, *real_world(settings)]
+    planted_cases, differing = several(settings)
+    print(f"{len(planted_cases)} manifests with several faults; rows of their tables that differ: {differing}")
+    everything = [*cases.values(), *planted_cases, *real_world(settings)]
     changed = sum(changed_without_a_tool(case) for case in everything)
     print(f"findings changed by leaving a tool out: {changed}")
     doubled = sum(two_seats(case) for case in everything)

@@ -119,7 +119,8 @@ def rules_of(control: str) -> tuple[RuleMapping, ...]:
     def order(mapping: RuleMapping) -> tuple[int, bool, bool, str]:
         return (TOOLS.index(mapping.tool), mapping.secondary, mapping.partial, mapping.rule)
 
-    return tuple(sorted(load_catalogue().rules_of(control), key=order))
+    own = (mapping for mapping in load_catalogue().rules_of(control) if mapping.tool in TOOLS)
+    return tuple(sorted(own, key=order))
 
 
 @cache

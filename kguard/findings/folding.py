@@ -49,7 +49,8 @@ def fold(made: Iterable[Made], objects: Sequence[KubeObject], index: Index) -> I
 
 def statement_order(said: Statement) -> tuple[str, ...]:
     """A total order on what reports show of it."""
-    return (said.tool, said.rule, said.message, said.container or "", str(said.location), said.why_merged)
+    place = (said.container or "", str(said.location), said.why_merged)
+    return (said.tool, said.rule, said.message, *place, said.title, said.native_severity or "", said.url or "")
 
 
 def _folded(seats: Sequence[Made], siblings: Sequence[KubeObject], index: Index) -> Finding:

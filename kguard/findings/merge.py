@@ -85,7 +85,7 @@ def _of_groups(groups: Mapping[Key, Sequence[Support]], maker: _Maker, catalogue
 
 
 def _evidence_order(item: Located) -> tuple[object, ...]:
-    """A total order on what matters, starting with the object, so that the index works object by object."""
+    """A total order on all that a report can show, starting with the object, so that the index works object by object."""
     evidence = item.evidence
     return (
         item.object.key,
@@ -97,6 +97,8 @@ def _evidence_order(item: Located) -> tuple[object, ...]:
         evidence.value or "",
         evidence.inner_rule or "",
         evidence.message,
+        evidence.title,
+        evidence.native_severity or "",
         [obj.key for obj in item.related],
         item.path_object.key,
     )
@@ -174,15 +176,22 @@ class _Maker:
         """The field: of the control's places, so that no tool moves it; of the evidence only where no other tool could."""
         if control is None or (not control.places and len(control.tools) == 1):
             return support.path
+        if found := self._paths(support, control, certain=True):
+            return found[0]
+        found = self._paths(support, control, certain=False)
+        # which of several fields that are no fault a tool means, only the tool knows
+        return found[0] if len(found) == 1 or (found and support.discriminator is not None) else None
+
+    def _paths(self, support: Support, control: Control, *, certain: bool) -> list[FieldPath]:
+        """The fields of a fault's container or object with its discriminator, in manifest order."""
         name = support.container.name if support.container else None
-        for certain in (True, False):
-            for place in places(control, support.object, self._index(support.object), self._around, certain=certain):
-                inside = name is None or (place.container is not None and place.container.name == name)
-                if inside and place.discriminator == support.discriminator:
-                    return place.path
-            if support.discriminator is None:
-                return None  # a place that is no fault is found by its discriminator only
-        return None
+        found = places(control, support.object, self._index(support.object), self._around, certain=certain)
+        return [
+            place.path
+            for place in found
+            if (name is None or (place.container is not None and place.container.name == name))
+            and place.discriminator == support.discriminator
+        ]
 
     def _excerpt(self, obj: KubeObject, location: Location, path: FieldPath) -> Excerpt | None:
         found, secrets = excerpt_of(obj, location, path, self._index), self._secrets.get(obj.bundle, ())

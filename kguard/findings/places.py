@@ -26,8 +26,10 @@ class Place:
     container: Container | None
     discriminator: str | None
     names: frozenset[str]
-    """What a tool may call it by: its discriminator, its value, for a mount the paths that it joins, for an entry of a ConfigMap the
-    secrets that a file in it sets."""
+    """What a tool may call it by, and what the lists of rules go by: its discriminator, its value, for a mount the paths that it
+    joins."""
+    assigned: frozenset[str] = frozenset()
+    """The secrets that a file in an entry of a ConfigMap sets: a tool may mean the entry by their names, too."""
     aliases: tuple[FieldPath, ...] = ()
     """Other fields that a tool may name for it: the container's own, and the pod's that it inherits."""
 
@@ -115,15 +117,20 @@ def _inherited(place: Place, index: ObjectIndex, below: FieldPath) -> Place:
 def _place(spec: PlaceSpec, path: FieldPath, container: Container | None, spot: Spot, parents: list[Any]) -> Place:
     discriminator = _discriminator(spec, spot, parents)
     names = {discriminator} if discriminator is not None else set()
-    if isinstance(spot.value, str | int) and not isinstance(spot.value, bool):
+    assigned = secrets_assigned(spot.value) if path[0] == "data" and isinstance(spot.value, str) else ()
+    if path[0] != "data" and isinstance(spot.value, str | int) and not isinstance(spot.value, bool):
         names |= {str(spot.value), capability_name(spot.value)}
     if "volumeMounts" in path:
         names |= _names_of_mount(mapping(spot.parent), spot.pod)
-    if path[0] == "data" and isinstance(spot.value, str):
-        names |= secrets_assigned(spot.value)
-    # a tool may name another verb or resource of the rule
-    aliases = () if spec.verbs is None else (_rule(path),)
-    return Place(path=path, container=container, discriminator=discriminator, names=frozenset(names), aliases=aliases)
+    return Place(
+        path=path,
+        container=container,
+        discriminator=discriminator,
+        names=frozenset(names),
+        assigned=frozenset(assigned),
+        # a tool may name another verb or resource of the rule
+        aliases=() if spec.verbs is None else (_rule(path),),
+    )
 
 
 def _names_of_mount(mount: Mapping[str, Any], pod: Mapping[str, Any]) -> set[str]:

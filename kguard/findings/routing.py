@@ -78,6 +78,9 @@ class Router:
             return
         if not chosen and not mappings[0].needs_place:
             route = self._believed(mappings[0], item)
+            if isinstance(route, _Route) and self._adrift(route):
+                yield self._own(item, "names no container, and the manifest shows the fault in none")
+                return
             chosen = [(mappings[0], route)] if isinstance(route, _Route) else []
         if not chosen:
             reason = next(
@@ -111,6 +114,11 @@ class Router:
         routes = [self._route(mapping, item, certain=certain) for mapping, certain in tries]
         return next((route for route in routes if isinstance(route, _Route) and route.places), routes[0])
 
+    def _adrift(self, route: _Route) -> bool:
+        """Whether a fault of a container is said of none of the object's: it has no seat beside those that have theirs."""
+        seated = route.container is not None or route.places or route.control.scope != "container"
+        return not seated and bool(self._index(route.object).containers)
+
     def _route(self, mapping: RuleMapping, item: Located, *, certain: bool) -> _Route | str:
         """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot.
 
@@ -129,7 +137,7 @@ class Router:
             found = tuple(place for place in found if place.container in (None, container))
         value = item.evidence.value if control.discriminated else None
         if value is not None:
-            found = tuple(place for place in found if value in place.names)
+            found = tuple(place for place in found if value in place.names or value in place.assigned)
         elif path is not None:
             found = tuple(place for place in found if place.touches(path))
         elif not certain:

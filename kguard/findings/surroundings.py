@@ -31,7 +31,8 @@ class Surroundings:
         self._once: dict[Hashable, Any] = {}
         self._beside: dict[tuple[str, str, str | None], list[tuple[KubeObject, Value]]] = defaultdict(list)
         self._named: dict[tuple[str, str, str | None, str], KubeObject] = {}
-        for obj in objects:
+        # of two objects of one name the first counts, in whatever order the files were given
+        for obj in sorted(objects, key=lambda obj: obj.key):
             ref = obj.ref
             # a ClusterRole is found by its name, whatever namespace it claims
             self._named.setdefault((obj.bundle, ref.kind, _place_of(ref.kind, ref.namespace), ref.name), obj)
