@@ -3,16 +3,17 @@
 (() => {
   const all = JSON.parse(document.getElementById("data").textContent);
   const controls = JSON.parse(document.getElementById("controls").textContent);
+  const initials = JSON.parse(document.getElementById("initials").textContent);
   const PAGE = 150;
   const SEVERITIES = ["critical", "high", "medium", "unknown", "low", "info"];
-  const INITIALS = { "kube-linter": "KL", trivy: "TR", kubescape: "KS", polaris: "PO" };
   const rows = document.getElementById("rows");
   const more = document.getElementById("more");
   const text = document.getElementById("text");
   const count = document.getElementById("count");
   const chips = document.getElementById("chips");
+  const views = document.querySelector(".views"); // only where the tools are compared
   const byId = new Map(all.map((finding) => [finding.id, finding]));
-  const state = { severity: new Set(), tool: new Set(), kind: "", control: "", namespace: "", bundle: "", status: "", text: "" };
+  const state = { severity: new Set(), tool: new Set(), kind: "", control: "", namespace: "", bundle: "", status: "", text: "", view: document.body.dataset.view };
   let found = all;
   let shown = 0;
 
@@ -34,7 +35,6 @@
   }
 
   const badge = (severity) => make("span", { class: `badge ${severity}` }, severity);
-  const initials = (tool) => INITIALS[tool] || tool.slice(0, 2).toUpperCase();
   const where = (f) => f.path + (f.line === null ? "" : `:${f.line}`);
 
   function matches(f) {
@@ -42,7 +42,7 @@
     if (state.tool.size && ![...state.tool].every((tool) => f.tools.includes(tool))) return false;
     if (state.status === "gate" && !f.gated) return false;
     if (state.status === "outside" && f.gated) return false;
-    if (state.status === "one tool" && f.tools.length !== 1) return false;
+    if (state.status === "one tool" && !(f.gated && f.tools.length === 1)) return false;
     for (const key of ["kind", "control", "namespace"]) if (state[key] && f[key] !== state[key]) return false;
     if (state.bundle && !f.bundles.includes(state.bundle)) return false;
     return state.text.split(/\s+/).every((word) => f.hay.includes(word));
@@ -78,7 +78,7 @@
         f.container ? make("span", { class: "what" }, ` / ${f.container}`) : ""),
       make("td", {}, place, f.precision === "exact" ? "" : make("small", {}, ` ~${f.precision}`),
         f.also.length ? make("small", {}, ` +${f.also.length}`) : ""),
-      make("td", {}, ...f.tools.map((tool) => make("span", { class: "mark", title: tool }, initials(tool)))));
+      make("td", {}, ...f.tools.map((tool) => make("span", { class: "mark", title: tool }, initials[tool]))));
     element.addEventListener("click", (event) => {
       if (!event.target.closest("a") && !window.getSelection().toString()) toggle(f, element, button);
     });
@@ -195,6 +195,7 @@
   }
 
   function only(key, value) {
+    show("findings");
     state[key] = value;
     const select = chips.querySelector(`[data-key="${key}"]`);
     if (select) select.value = value;
@@ -221,12 +222,35 @@
     text.value = state.text;
   }
 
+  // -- findings, or which tool finds what -----------------------------------------------------------------------------------
+
+  function show(view) {
+    state.view = view;
+    if (!views) return;
+    for (const button of views.querySelectorAll("button")) {
+      const here = button.dataset.view === view;
+      button.setAttribute("aria-pressed", String(here));
+      document.getElementById(button.dataset.view).hidden = !here;
+    }
+  }
+
+  // an example of what a tool missed: its row, opened
+  function open(id) {
+    const element = document.getElementById(`f-${id}`);
+    if (!element) return;
+    element.querySelector(".open-row").click();
+    element.scrollIntoView({ block: "center" });
+    element.querySelector(".open-row").focus({ preventScroll: true });
+  }
+
   // -- the address shows what is seen, so that it can be sent to somebody -------------------------------------------------
 
   function remember() {
     const query = new URLSearchParams();
     for (const key of ["severity", "tool"]) if (state[key].size) query.set(key, [...state[key]].join(","));
     for (const key of ["kind", "control", "namespace", "bundle", "status", "text"]) if (state[key]) query.set(key, state[key]);
+    const usual = query.toString() ? "findings" : document.body.dataset.view;
+    if (state.view !== usual) query.set("view", state.view);
     const hash = query.toString();
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   }
@@ -235,17 +259,28 @@
     const query = new URLSearchParams(location.hash.slice(1));
     for (const key of ["severity", "tool"]) state[key] = new Set((query.get(key) || "").split(",").filter(Boolean));
     for (const key of ["kind", "control", "namespace", "bundle", "status", "text"]) state[key] = query.get(key) || "";
+    const asked = [...query.keys()].some((key) => key !== "view");
+    const usual = asked ? "findings" : document.body.dataset.view;
+    show(["findings", "coverage"].includes(query.get("view")) ? query.get("view") : usual);
+    if (query.get("open")) state.text = query.get("open");
     state.text = state.text.trim().toLowerCase();
+    drawFilters();
+    refresh();
+    if (query.get("open")) open(query.get("open"));
   }
 
   text.addEventListener("input", () => { state.text = text.value.trim().toLowerCase(); refresh(); });
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", page);
-  window.addEventListener("hashchange", () => { recall(); drawFilters(); refresh(); });
-  for (const button of document.querySelectorAll(".start button")) {
+  window.addEventListener("hashchange", recall);
+  for (const button of document.querySelectorAll("button[data-control]")) {
     button.addEventListener("click", () => only("control", button.dataset.control));
   }
+  if (views) {
+    views.hidden = false;
+    views.addEventListener("click", (event) => {
+      if (event.target.dataset.view) { show(event.target.dataset.view); remember(); }
+    });
+  }
   recall();
-  drawFilters();
-  refresh();
 })();

@@ -9,15 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kguard.coverage_model import Coverage
 from kguard.model import BundleState, Finding, Report, RunState, Severity
-from kguard.reports.summary import at, in_order, initials, names_of, objects_read, rules_on, summary_of, verdict, where
+from kguard.reports import coverage_html
+from kguard.reports.summary import at, in_order, names_of, objects_read, rules_on, summary_of, verdict, where
 from kguard.text import one_line, printable
+from kguard.tooldata import initials
+
+View = Literal["findings", "coverage"]
 
 _START_HERE = 8
 _WITHOUT_SCRIPT = 50
@@ -39,13 +44,14 @@ class Harm:
     remediation: str
 
 
-def render(report: Report) -> str:
+def render(report: Report, coverage: Coverage | None = None, view: View = "findings") -> str:
     """The whole page."""
-    return "".join(pieces(report))
+    return "".join(pieces(report, coverage, view))
 
 
-def pieces(report: Report) -> Iterator[str]:
-    """The page in pieces. Everything from manifests and tools is escaped, by the template or as JSON in a data block."""
+def pieces(report: Report, coverage: Coverage | None = None, view: View = "findings") -> Iterator[str]:
+    """The page in pieces. Everything from manifests and tools is escaped, by the template or as JSON in a data block. `coverage`: the
+    comparison of its tools, for a view of its own; `view`: the one that is shown first."""
     style, script = _asset("report.css"), _asset("report.js")
     environment = Environment(
         loader=PackageLoader("kguard.templates", "."),
@@ -55,7 +61,9 @@ def pieces(report: Report) -> Iterator[str]:
         lstrip_blocks=True,
     )
     environment.filters.update(plain=one_line)
-    return environment.get_template("report.html.j2").generate(
+    return environment.get_template(
+        "report.html.j2"
+    ).generate(
         report=report,
         verdict=verdict(report),
         summary=summary_of(report),
@@ -65,7 +73,6 @@ def pieces(report: Report) -> Iterator[str]:
                 "run": tool,
                 "read": objects_read(tool),
                 "rules": one_line(rules_on(tool)),
-                "initials": initials(tool.name),
             }
             for tool in in_order(report)
         ],
@@ -77,10 +84,13 @@ def pieces(report: Report) -> Iterator[str]:
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         data=_data(report),
+        initials=_json({tool: initials(tool) for finding in report.findings for tool in finding.tools}),
         controls=_controls(report),
         policy=_policy(style, script),
         incomplete=[tool for tool in in_order(report) if not tool.state.complete],
         skipped=RunState.SKIPPED,
+        first_view=view,
+        view=coverage_html.view(coverage, report.findings[:_HELD]) if coverage else None,
     )
 
 

@@ -134,6 +134,8 @@ class Tool(msgspec.Struct):
     """Whether it reported the faults of an object of kguard's own; null where it was not asked to."""
     out_of_scope: tuple[str, ...] = ()
     """Kinds of the objects out of scope (apps/v1/Deployment); another object of such a kind may have been read."""
+    off_by_default: bool = False
+    """It runs only when it is asked for, and it was not."""
 
 
 class BundleSummary(msgspec.Struct):
@@ -420,6 +422,7 @@ def _tool(tool: model.ToolRun) -> Tool:
         complaints=tool.complaints,
         canary=tool.canary,
         out_of_scope=tool.out_of_scope,
+        off_by_default=tool.off_by_default,
     )
 
 
@@ -518,6 +521,7 @@ def _tool_run(tool: Tool) -> model.ToolRun:
         complaints=tool.complaints,
         canary=tool.canary,
         out_of_scope=tool.out_of_scope,
+        off_by_default=tool.off_by_default,
     )
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kguard.model import BundleState, ControlText, Finding, Report
-from kguard.reports.summary import in_order, names_of, objects_read, remark, seats, summary_of, verdict, where
-from kguard.reports.terminal import marks
+from kguard.reports.summary import in_order, marks, names_of, objects_read, remark, seats, summary_of, verdict, where
 from kguard.text import one_line
 
 PULL_REQUEST_LIMIT = 65_536

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from kguard.model import Finding, Location, Precision, Report, RunState, Severity, ToolRun
 from kguard.text import one_line
-
-INITIALS: Mapping[str, str] = {"kube-linter": "KL", "trivy": "TR", "kubescape": "KS", "polaris": "PO"}
+from kguard.tooldata import initials, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +19,7 @@ class Summary:
     by_severity: Mapping[Severity, int]
     """Every severity, worst first."""
     alone: Mapping[str, int]
-    """By tool: the findings that no other tool supports."""
+    """By tool: the findings inside the gate that no other tool supports."""
     records: int
     evidence: int
     objects: int
@@ -30,7 +29,7 @@ class Summary:
 
 def summary_of(report: Report) -> Summary:
     severities = Counter(finding.severity for finding in report.findings)
-    alone = Counter(finding.tools[0] for finding in report.findings if len(finding.tools) == 1)
+    alone = Counter(finding.tools[0] for finding in report.findings if finding.gated and len(finding.tools) == 1)
     return Summary(
         findings=len(report.findings),
         by_severity={severity: severities[severity] for severity in Severity},
@@ -44,11 +43,8 @@ def summary_of(report: Report) -> Summary:
 
 
 def in_order(report: Report) -> list[ToolRun]:
-    """The runs in the order of the reports: kguard's own adapters first."""
-    order = list(INITIALS)
-    return sorted(
-        report.tools, key=lambda tool: (order.index(tool.name) if tool.name in order else len(order), tool.name)
-    )
+    """The runs that people are shown, in the order of the reports; a tool that is off by default and was not asked for is none."""
+    return sorted((tool for tool in report.tools if not tool.off_by_default), key=lambda tool: place(tool.name))
 
 
 def verdict(report: Report) -> str:
@@ -56,9 +52,9 @@ def verdict(report: Report) -> str:
     return {0: "PASS", 1: "FAIL"}.get(report.gate.exit_code, "INCOMPLETE")
 
 
-def initials(tool: str) -> str:
-    """Two letters for a table cell."""
-    return INITIALS.get(tool, tool[:2].upper())
+def marks(finding: Finding) -> str:
+    """The initials of the tools that found it, in the order of the reports."""
+    return " ".join(map(initials, sorted(finding.tools, key=place)))
 
 
 def where(finding: Finding) -> str:

@@ -9,9 +9,8 @@ from tabulate import tabulate
 
 from kguard.model import Finding, Report, RunState, ToolRun
 from kguard.reports.summary import (
-    INITIALS,
     in_order,
-    initials,
+    marks,
     objects_read,
     remark,
     rules_on,
@@ -148,7 +147,7 @@ def _findings(report: Report, terminal: Terminal) -> str:
     rest = len(report.findings) - len(shown)
     if rest:
         table += terminal.paint(f"\n... {rest:,} more of {len(report.findings):,} (--all, or -o report.html)", "faint")
-    return table
+    return table + terminal.paint("\nkguard explain CONTROL tells what can go wrong, and what to do.", "faint")
 
 
 def _widths(terminal: Terminal) -> tuple[int, int, int]:
@@ -166,14 +165,6 @@ def _object(finding: Finding) -> str:
     """Kind and name, with the container behind a slash."""
     container = f"/{finding.container}" if finding.container else ""
     return one_line(f"{finding.object}{container}")
-
-
-def marks(finding: Finding) -> str:
-    """The tools' initials, in the order of the tool block."""
-    order = list(INITIALS)
-    return " ".join(
-        initials(tool) for tool in sorted(finding.tools, key=lambda t: (order.index(t) if t in order else 9, t))
-    )
 
 
 def _sums(report: Report) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.version import Version
 
+from kguard.coverage_model import Coverage
 from kguard.model import (
     ActiveRules,
     BundleKind,
@@ -33,6 +38,10 @@ from kguard.model import (
     ToolRun,
     UnreadObject,
 )
+from kguard.reports import html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`${{x}}`\x1b[31m\u202e\n@everyone [a](javascript:b) 'q\" &amp;"
 
@@ -165,3 +174,45 @@ def make() -> Make:
 @pytest.fixture
 def hostile(make: Make) -> Report:
     return make(12, name=HOSTILE)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI installs chromium (`make browser`), and it is not here")
+        pytest.skip("no chromium on PATH: `make browser` installs Debian's")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open a report; afterwards nothing may have been said on the console: no error, no blocked script."""
+    said: list[str] = []
+    context = browser.new_context()
+
+    def opened(
+        report: Report,
+        coverage: Coverage | None = None,
+        *,
+        width: int = 1280,
+        hash: str = "",
+        view: html.View = "findings",
+    ) -> Page:
+        (tmp_path / "report.html").write_text(html.render(report, coverage, view))
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{(tmp_path / 'report.html').as_uri()}{hash}")
+        return page
+
+    yield opened
+    context.close()
+    assert said == []

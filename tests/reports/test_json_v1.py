@@ -41,7 +41,7 @@ def test_keys_stand_in_the_public_order(make: Make) -> None:
     assert list(report["findings"][0]) == finding.split()
     tool = (
         "name version state reason path exit_codes seconds cpu_seconds peak_memory_bytes processes cache rules objects unread"
-        " records evidence complaints canary out_of_scope"
+        " records evidence complaints canary out_of_scope off_by_default"
     )
     assert [list(item) for item in report["tools"]] == [tool.split()] * 3
     assert [item["name"] for item in report["tools"]] == ["kubescape", "polaris", "trivy"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from kguard.model import Report
+from kguard.model import Report, RunState, ToolRun
 from kguard.reports import Terminal, markdown, notices, render
+from kguard.reports.summary import marks
 
 Make = Callable[..., Report]
 
@@ -60,6 +62,20 @@ def test_notices_say_only_what_must_not_be_missed(make: Make) -> None:
     assert len(notices(make(3, degraded=False)).splitlines()) == 1
     lines = notices(make(3)).splitlines()
     assert [line.split()[0] for line in lines] == ["kubescape", "polaris", "inputs", "FAIL"]
+
+
+def test_a_tool_that_is_off_by_default_is_named_to_programs_only(make: Make) -> None:
+    off = ToolRun(name="checkov", state=RunState.SKIPPED, reason="off by default", off_by_default=True)
+    plain = make(3)
+    report = replace(plain, tools=(*plain.tools, off))
+    for format in ("terminal", "markdown", "html"):
+        assert render(report, format, Terminal()) == render(plain, format, Terminal())
+    assert '"off_by_default": true' in render(report, "json", Terminal())
+
+
+def test_marks_stand_in_the_order_of_the_reports(make: Make) -> None:
+    finding = replace(make(1).findings[0], tools=("abc", "checkov", "kube-linter", "kube-score", "polaris", "trivy"))
+    assert marks(finding) == "KL TR PO CK SC AB"
 
 
 @pytest.mark.parametrize("count", [0, 5, 5_000])
