@@ -2,6 +2,6 @@
 
 from kguard.running.contract import Adapter
 
-from . import kube_linter, kubescape, polaris, trivy
+from . import checkov, kube_linter, kube_score, kubescape, polaris, trivy
 
-ADAPTERS: tuple[Adapter, ...] = (kube_linter, trivy, kubescape, polaris)
+ADAPTERS: tuple[Adapter, ...] = (kube_linter, trivy, kubescape, polaris, checkov, kube_score)

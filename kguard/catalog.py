@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 from tabulate import tabulate
 
-from kguard.findings.catalogue import Control, load_catalogue, references
+from kguard.findings.catalogue import Control, load_catalogue, load_unmapped, references
 from kguard.findings.names import named
 from kguard.model import Report
+from kguard.tooldata import place
 
-TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")
-"""The tools whose every rule the catalogue knows, in the order of the reports."""
+
+@lru_cache(maxsize=1)
+def tools() -> tuple[str, ...]:
+    """The tools whose every rule is known, in the order of the reports."""
+    names = {rule.partition(":")[0] for rule in load_catalogue().all_rules}
+    return tuple(sorted(names, key=place))
 
 
 def chosen(*, word: str | None = None, tool: str | None = None, framework: str | None = None) -> tuple[Control, ...]:
@@ -71,7 +77,12 @@ def unmapped(report: Report | None) -> Mapping[str, tuple[str, ...]]:
 
 def counts() -> Mapping[str, int]:
     """By tool, how many of its rules have a control."""
-    return {tool: len(load_catalogue().rules(tool)) for tool in TOOLS}
+    return {tool: len(load_catalogue().rules(tool)) for tool in tools()}
+
+
+def left_out(tool: str) -> Mapping[str, str]:
+    """The known rules of a tool that no control is for, each with the reason."""
+    return load_unmapped().get(tool, {})
 
 
 _LEGEND = (
@@ -86,10 +97,10 @@ _LEGEND = (
 def table(controls: Collection[Control]) -> str:
     """A line for each control, with what each tool has for it; ends with a newline."""
     rows = [
-        [control.severity.value, control.id, *(_cell(control, tool) for tool in TOOLS), control.title]
+        [control.severity.value, control.id, *(_cell(control, tool) for tool in tools()), control.title]
         for control in controls
     ]
-    heads = ["severity", "control", *TOOLS, "title"]
+    heads = ["severity", "control", *tools(), "title"]
     text = tabulate(rows, headers=heads, tablefmt="plain", disable_numparse=True)
     return f"{text}\n\n{_LEGEND}\n"
 

@@ -77,6 +77,26 @@ class RunState(StrEnum):
         return self in (RunState.OK, RunState.SKIPPED)
 
 
+class Look(StrEnum):
+    """What a tool has to do with a control, or with one finding of it."""
+
+    FOUND = "found"
+    ON = "on"
+    """A check for exactly this control was on; whether it looked at an object is another question."""
+    MISSED = "missed"
+    """A check for exactly this was on and read the object, and said nothing."""
+    PARTIAL = "partial"
+    """Only checks that cover a part of it were on; of a finding: they read the object and said nothing."""
+    SILENCED = "silenced"
+    """An annotation of the object tells it to be silent."""
+    OFF = "off"
+    NO_RULE = "no rule"
+    OUT_OF_SCOPE = "out of scope"
+    """No rule that was on is about objects of this kind."""
+    DID_NOT_LOOK = "did not look"
+    NOT_KNOWN = "not known"
+
+
 class FileState(StrEnum):
     """What became of a file below the sources; every file has exactly one."""
 
@@ -537,6 +557,8 @@ class ToolRun:
     rules: ActiveRules | None = None
     canary: bool | None = None
     """Whether it reported kguard's own bad object in every process; None where it was not asked to."""
+    off_by_default: bool = False
+    """It is off unless it is asked for, and it was not: reports for people do not name it."""
     objects: ObjectCounts = ObjectCounts()
     out_of_scope: tuple[str, ...] = ()
     """Kinds of the objects out of scope (`apps/v1/Deployment`), sorted; another object of such a kind may have been read."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from kguard import __version__
 from kguard.errors import NothingToScan
-from kguard.findings.catalogue import load_catalogue, texts
+from kguard.findings.catalogue import load_catalogue, load_unmapped, texts
 from kguard.findings.customise import customised
 from kguard.findings.gate import judge
 from kguard.findings.ignores import inline_ignores
@@ -73,7 +73,7 @@ def scan(
     merged = merge_by_object(
         gathered.evidence, inventory.objects, catalogue, index, known_path, settings.merge.severity_rule
     )
-    ignores = inline_ignores(inventory.objects, _ignore_patterns(), index)
+    ignores = inline_ignores(inventory.objects, _ignore_patterns(gathered.tools), index)
     findings = _proven(merged, gathered.tools, ignores)
     return Report(
         version=__version__,
@@ -95,8 +95,10 @@ def scan(
     )
 
 
-def _ignore_patterns() -> Mapping[str, Sequence[str]]:
-    return {name: facts.ignores for name, facts in tool_facts().items()}
+def _ignore_patterns(tools: Iterable[ToolRun]) -> Mapping[str, Sequence[str]]:
+    """Those of the tools that people are told of."""
+    facts = tool_facts()
+    return {tool.name: facts[tool.name].ignores for tool in tools if tool.name in facts and not tool.off_by_default}
 
 
 def _proven(
@@ -147,7 +149,8 @@ def known_names(kind: str) -> Collection[str]:
         case "tool":
             return (*(adapter.name for adapter in load_adapters()), "inputs")
         case "rule":
-            return load_catalogue().all_rules
+            unmapped = (f"{tool}:{rule}" for tool, rules in load_unmapped().items() for rule in rules)
+            return load_catalogue().all_rules.union(unmapped)
         case _:
             return load_catalogue().controls
 

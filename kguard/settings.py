@@ -113,7 +113,7 @@ class Settings:
     """The settings of one scan."""
 
     tools: tuple[str, ...] | None = None
-    """Names of the tools to run; None means every tool that kguard knows. The others are `skipped-by-config`."""
+    """Names of the tools to run; None means every tool that is on by default. The others are `skipped-by-config`."""
     profile: Profile = Profile.DEFAULT
     frameworks: tuple[str, ...] = DEFAULT_FRAMEWORKS
     """kubescape's frameworks: names, `cis` for the newest plain `cis-v*`, `all` for every one of the library."""

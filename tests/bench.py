@@ -139,6 +139,8 @@ def bench(source: Path, scratch: Path, wanted: int) -> int:
     print(f"{'':24}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
     tools = []
     for adapter in load_adapters():
+        if not adapter.on_by_default:
+            continue
         cost = by_hand(adapter, folder, settings)
         if cost is None:
             print(f"{adapter.name:24}  not installed")

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("inputs", "running", "findings", "reports")
-CORE = ("model", "settings", "errors", "text")
-COMMANDS = ("scan", "doctor", "explain", "catalog")
+CORE = ("model", "coverage_model", "settings", "errors", "text", "tooldata")
+COMMANDS = ("scan", "doctor", "explain", "catalog", "coverage")
 """The modules that tell the whole story of a command, across the rooms."""
 
 

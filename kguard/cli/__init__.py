@@ -8,14 +8,21 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
 
 from kguard import __version__
 from kguard.errors import ExitCode, KguardError
 
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""CI ends a job with TERM, a terminal that is closed with HUP: the tools must be stopped and the stage removed then, as for Ctrl-C."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main() -> None:
     """Entry point of the `kguard` command."""
+    _answer(_ENDS, _leave)
     from kguard.cli.app import app
 
     app(prog_name="kguard")
@@ -23,8 +30,7 @@ def main() -> None:
 
 def guarded(command: Callable[[], ExitCode]) -> int:
     """Run a command to its exit code; expected ends become `error: ...` on stderr, anything else a bug report."""
-    # CI ends a job with TERM: the tools must be stopped and the stage removed then, as for Ctrl-C
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = _answer(_ENDS, _interrupt)
     try:
         code = command()
         sys.stdout.flush()
@@ -40,9 +46,33 @@ def guarded(command: Callable[[], ExitCode]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.INCOMPLETE)
     except OSError as error:
-        return _no_room(error) if error.errno == errno.ENOSPC else _bug()
+        return _no_room(error) if error.errno in _FULL else _bug()
     except Exception:  # noqa: BLE001 - the last line of defence: a bug ends with its own exit code and words
         return _bug()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_Handler = Callable[[int, FrameType | None], object]
+
+
+def _answer(numbers: Iterable[signal.Signals], handler: _Handler) -> dict[signal.Signals, Any]:
+    """Have signals answered, but those that the caller (nohup) has us ignore; gives the handlers that they had."""
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """At once: there is nothing yet, or no more, to be cleaned up."""
+    os._exit(ExitCode.INTERRUPTED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Once: a second signal must not keep the first from cleaning up, which takes a few seconds at most."""
+    for other in _ENDS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _no_room(error: OSError) -> int:

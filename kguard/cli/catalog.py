@@ -35,7 +35,7 @@ def command(request: Request) -> ExitCode:
         sys.stdout.write(_unmapped(request.run))
         return ExitCode.PASS
     if request.tool is not None:
-        options.choice("--tool", request.tool, catalog.TOOLS)
+        options.choice("--tool", request.tool, catalog.tools())
     controls = catalog.chosen(word=request.word, tool=request.tool, framework=request.framework)
     if not controls:
         raise UsageError(_nothing(request))
@@ -60,7 +60,11 @@ def _nothing(request: Request) -> str:
 
 def _unmapped(run: str | None) -> str:
     """How many rules have a control, and those of a run that have none."""
-    lines = [f"{tool}: {count} rules, each with a control" for tool, count in catalog.counts().items()]
+    lines = []
+    for tool, count in catalog.counts().items():
+        left = catalog.left_out(tool)
+        lines.append(f"{tool}: {count} rules {f'with a control, and {len(left)} without:' if left else 'with a control'}")
+        lines += [f"  {tool}:{rule}: {why}" for rule, why in left.items()]
     if run is None:
         lines.append("Rules that a newer version of a tool brings are known after a run: --run run.json")
     for tool, rules in catalog.unmapped(read_report(run)).items() if run is not None else ():

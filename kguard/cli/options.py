@@ -29,8 +29,8 @@ def choice(flag: str, value: str, valid: Collection[str]) -> str:
     raise UsageError(f"{flag}: {value!r} is not known; {hint}")
 
 
-def tools(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:
-    """`a,b` runs these tools; `+c,-d` adds to and takes away from all of them. None: every tool."""
+def tools(text: str | None, known: Sequence[str], off: Collection[str] = ()) -> tuple[str, ...] | None:
+    """`a,b` runs these tools; `+c,-d` adds to and takes away from those that are not off by default. None: just these."""
     given = words(text)
     if not given:
         return None
@@ -40,7 +40,7 @@ def tools(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:
     names = {choice("--tools", word[1:] if word in signed else word, known) for word in given}
     if signed:
         dropped = {word[1:] for word in signed if word[0] == "-"}
-        names = {name for name in known if name not in dropped}
+        names = names.union(name for name in known if name not in off) - dropped
     if not names:
         raise UsageError(f"--tools {text} leaves no tool to run.")
     return tuple(name for name in known if name in names)

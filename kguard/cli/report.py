@@ -6,16 +6,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kguard.cli import outputs
+from kguard.cli import options, outputs
 from kguard.errors import ExitCode, UsageError
 from kguard.model import Report
 from kguard.reports import json_v1
 
 
-def command(file: str, formats: Sequence[str], files: Sequence[str], *, every_row: bool) -> ExitCode:
+def command(
+    file: str, formats: Sequence[str], files: Sequence[str], config: str | None, *, every_row: bool
+) -> ExitCode:
     """Write the report in the formats asked for, on stdout as a terminal table by default. Always 0: the verdict was the scan's."""
     targets = outputs.resolve(formats, files) or (outputs.Output(format="terminal", path=None),)
-    outputs.write(read_report(file), targets, outputs.terminal(every_row=every_row))
+    merge = options.configured(config).merge
+    outputs.write(read_report(file), targets, outputs.terminal(every_row=every_row), merge)
     return ExitCode.PASS
 
 

@@ -57,17 +57,20 @@ def command(request: Request) -> ExitCode:
             command=("kguard", *sys.argv[1:]),
             progress=on_progress,
         )
-    outputs.write(report, targets, outputs.terminal(every_row=request.every_row, verbose=request.verbose))
+    shown_on = outputs.terminal(every_row=request.every_row, verbose=request.verbose)
+    outputs.write(report, targets, shown_on, settings.merge)
     _summary(report, request, on_stdout=any(target.path is None for target in targets))
     return ExitCode(report.gate.exit_code)
 
 
 def settings_of(request: Request) -> Settings:
     """The settings that the flags ask for. Raises UsageError for the first value that is not known."""
-    known = tuple(adapter.name for adapter in load_adapters())
+    adapters = load_adapters()
+    known = tuple(adapter.name for adapter in adapters)
+    off = [adapter.name for adapter in adapters if not adapter.on_by_default]
     configured = options.configured(request.config)
     return Settings(
-        tools=options.tools(request.tools, known),
+        tools=options.tools(request.tools, known, off),
         profile=Profile(options.choice("--profile", request.profile, [profile.value for profile in Profile])),
         frameworks=options.words(request.frameworks) or DEFAULT_FRAMEWORKS,
         fail_on=options.severity_bar(request.fail_on),

@@ -8,7 +8,7 @@ from importlib.resources import files
 from kguard.cli.options import choice
 from kguard.errors import ExitCode
 
-SCHEMAS = {"config": "config.json", "report": "report-v1.json"}
+SCHEMAS = {"config": "config.json", "coverage": "coverage-v1.json", "report": "report-v1.json"}
 
 
 def command(name: str) -> ExitCode:

@@ -246,6 +246,13 @@ def _url(name: str) -> str | None:
 
 
 @lru_cache(maxsize=1)
+def load_unmapped() -> Mapping[str, Mapping[str, str]]:
+    """The rules that no control is for, by tool, each with the reason: data/unmapped.yaml."""
+    text = (files("kguard") / "data" / "unmapped.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=dict[str, dict[str, str]])
+
+
+@lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
     """The catalogue that ships with kguard: data/controls/<category>.yaml. Raises CatalogueError for a mistake in it."""
     controls: list[Control] = []

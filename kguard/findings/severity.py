@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kguard.model import Severity
 from kguard.settings import SeverityRule
-
-_WORDS: Mapping[str, Severity] = {
-    "critical": Severity.CRITICAL,
-    "high": Severity.HIGH,
-    "medium": Severity.MEDIUM,
-    "low": Severity.LOW,
-    "danger": Severity.HIGH,
-    "warning": Severity.MEDIUM,
-}
+from kguard.tooldata import severity_words
 
 
 def severity_of(word: str | None) -> Severity:
     """`unknown` for a tool without severities and for a word that kguard does not know."""
-    return _WORDS.get((word or "").lower(), Severity.UNKNOWN)
+    return severity_words().get((word or "").lower(), Severity.UNKNOWN)
 
 
 def chosen(rule: SeverityRule, catalogue: Severity | None, words: Iterable[str | None]) -> Severity:

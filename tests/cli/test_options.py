@@ -28,6 +28,20 @@ def test_tools(text: str | None, tools: tuple[str, ...] | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "tools"),
+    [
+        (None, None),
+        ("+polaris", ("kube-linter", "trivy", "kubescape", "polaris")),
+        ("+polaris,-trivy", ("kube-linter", "kubescape", "polaris")),
+        ("-trivy", ("kube-linter", "kubescape")),
+        ("polaris", ("polaris",)),
+    ],
+)
+def test_tools_that_are_off_by_default_run_when_they_are_named(text: str | None, tools: tuple[str, ...] | None) -> None:
+    assert options.tools(text, TOOLS, off=["polaris"]) == tools
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("trivvy", "--tools: 'trivvy' is not known; did you mean 'trivy'"),

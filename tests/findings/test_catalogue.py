@@ -1,22 +1,42 @@
-"""The catalogue: every rule of the four tools has one main control, and its data is well-formed."""
+"""The catalogue: every rule of the tools has one main control or a reason for none, and its data is well-formed."""
 
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import pytest
 
-from kguard.findings.catalogue import Catalogue, CatalogueError, Control, load_catalogue, references
+from kguard.findings.catalogue import (
+    Catalogue,
+    CatalogueError,
+    Control,
+    load_catalogue,
+    load_unmapped,
+    references,
+)
 from kguard.findings.predicates import PREDICATES
 from kguard.model import Severity
+from kguard.settings import Profile, Settings
 
-RULES = {"kube-linter": 63, "trivy": 169, "kubescape": 281, "polaris": 44}
-"""How many rules each tool has: kube-linter 0.8.3, trivy-checks 2.2, regolibrary 2.0.33, polaris 10.2.2."""
+RULES = {"kube-linter": 63, "trivy": 169, "kubescape": 281, "polaris": 44, "checkov": 119, "kube-score": 39}
+"""How many rules each tool has: kube-linter 0.8.3, trivy-checks 2.2, regolibrary 2.0.33, polaris 10.2.2, checkov 3.3.30, kube-score
+1.20.0."""
 
 
 @pytest.mark.parametrize("tool", RULES)
 def test_every_rule_is_there(tool: str) -> None:
-    assert len(load_catalogue().rules(tool)) == RULES[tool]
+    without = load_unmapped().get(tool, {})
+    assert len(load_catalogue().rules(tool)) + len(without) == RULES[tool]
+    assert not load_catalogue().rules(tool) & set(without)
+    assert all(without.values())
+
+
+@pytest.mark.parametrize("tool", ["checkov", "kube_score"])
+def test_every_rule_of_the_adapter_is_known(tool: str) -> None:
+    adapter = import_module(f"kguard.adapters.{tool}")
+    known = load_catalogue().rules(adapter.name) | set(load_unmapped()[adapter.name])
+    assert known == adapter.rules(Settings(profile=Profile.ALL), None).ids
 
 
 def test_ids_of_rules_have_their_tools_form() -> None:
@@ -25,6 +45,8 @@ def test_ids_of_rules_have_their_tools_form() -> None:
         "trivy": r"K[SC]V-\d{4,5}",
         "kubescape": r"C-\d{4}",
         "polaris": r"[a-z][A-Za-z]+",
+        "checkov": r"CKV2?_K8S_\d+",
+        "kube-score": r"[a-z-]+",
     }
     for tool, form in forms.items():
         assert [rule for rule in load_catalogue().rules(tool) if not re.fullmatch(form, rule)] == []

@@ -11,7 +11,6 @@ import lines
 import native
 import pytest
 
-from kguard import scan
 from kguard.findings.catalogue import load_catalogue
 from kguard.findings.merge import field_text, merge
 from kguard.findings.places import places
@@ -30,18 +29,11 @@ def findings(stage: str, evidence: Evidence) -> tuple[Finding, ...]:
 # -- kguard's own manifests -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["faults", "shop"])
+@pytest.mark.parametrize("stage", ["faults", "several-faults", "shop"])
 def test_no_line_is_invented(stage: str, evidence: Evidence) -> None:
     found = findings(stage, evidence)
     assert [f"{item.control} {item.object}: {reason}" for item in found if (reason := lines.invented(item))] == []
     assert {item.location.precision for item in found} == {Precision.EXACT, Precision.CONTAINER, Precision.OBJECT}
-
-
-def test_no_line_is_invented_where_a_manifest_has_several_faults() -> None:
-    report = scan.scan([str(native.FIXTURES / "several-faults")], lines.settings())
-    found = lines.on_plain(report)
-    assert len(found) > 300
-    assert [f"{item.control} {item.object}: {reason}" for item in found if (reason := lines.invented(item))] == []
 
 
 @pytest.mark.parametrize("by", [-1, 1])

