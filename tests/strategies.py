@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,17 @@ def some(**optional: Strategy) -> Strategy:
     return st.fixed_dictionaries({}, optional=optional)
 
 
-def few(item: Strategy, least: int = 0, by: str | None = None) -> Strategy:
-    """A short list, of mappings that are told apart `by` a field if one is given."""
-    return st.lists(item, min_size=least, max_size=3, unique_by=(lambda made: made[by]) if by else None)
+def one_to(most: int, *kinds: Strategy) -> Strategy:
+    return st.lists(st.one_of(*kinds), min_size=1, max_size=most)
+
+
+def few(item: Strategy, by: Callable[[Any], Any] = str) -> Strategy:
+    """A short list of things that differ in what `by` gives."""
+    return st.lists(item, max_size=3, unique_by=by)
+
+
+def with_name(*names: str, **fields: Strategy) -> Strategy:
+    return st.fixed_dictionaries({"name": one_of(names), **fields})
 
 
 one_of, flag = st.sampled_from, st.booleans()
@@ -48,42 +57,37 @@ context = some(
     runAsGroup=ids,
     procMount=one_of(["Default", "Unmasked"]),
     seccompProfile=seccomp,
-    capabilities=some(add=capabilities, drop=capabilities),
+    capabilities=st.fixed_dictionaries({"add": capabilities, "drop": capabilities}),
 )
 port = st.fixed_dictionaries({"containerPort": one_of([22, 80, 8080])}, optional={"hostPort": one_of([80, 9000])})
-names_of_variables = one_of(["MODE", "CLIENT_SECRET", "API_TOKEN"])
-variable = st.fixed_dictionaries({"name": names_of_variables, "value": one_of(["fast", "s3cr3t"])}) | (
-    st.fixed_dictionaries(
-        {"name": names_of_variables, "valueFrom": st.just({"secretKeyRef": {"name": "store", "key": "k"}})}
-    )
-)
-mount = st.fixed_dictionaries(
-    {"name": one_of(["v", "w"]), "mountPath": one_of(["/x", "/var/run/docker.sock"])}, optional={"readOnly": flag}
-)
-volume = st.fixed_dictionaries({"name": one_of(["v", "w"])}).flatmap(
-    lambda own: one_of([{"path": "/etc"}, {"path": "/srv"}, {"path": "/var/run/docker.sock"}]).map(
-        lambda path: {**own, "hostPath": path}
-    )
-)
+secret = st.just({"secretKeyRef": {"name": "store", "key": "k"}})
+variables = ("MODE", "CLIENT_SECRET", "API_TOKEN")
+variable = with_name(*variables, value=one_of(["fast", "s3cr3t"])) | with_name(*variables, valueFrom=secret)
+mount = with_name("v", "w", mountPath=one_of(["/x", "/var/run/docker.sock"]), readOnly=flag)
+host_path = st.fixed_dictionaries({"path": one_of(["/etc", "/srv", "/var/run/docker.sock"])})
+volume = with_name("v", "w", hostPath=host_path)
 container = st.fixed_dictionaries(
-    {"name": one_of(["a", "b", "c"]), "image": one_of(["x", "x:latest", "x:1", "host:5000/x", "x@sha256:1"])},
+    {
+        "name": one_of(["a", "b", "c"]),
+        "image": one_of(["x", "x:latest", "x:1", "host:5000/x", "x@sha256:1"]),
+        "ports": few(port),
+        "env": st.lists(variable, max_size=3),
+        "envFrom": few(st.just({"secretRef": {"name": "store"}})),
+        "volumeMounts": few(mount, by=itemgetter("name")),
+    },
     optional={
         "imagePullPolicy": one_of(["Always", "IfNotPresent"]),
         "securityContext": context,
-        "ports": few(port),
-        "env": few(variable),
-        "envFrom": few(st.just({"secretRef": {"name": "store"}})),
-        "volumeMounts": few(mount, by="name"),
         "resources": some(limits=some(cpu=st.just("1")), requests=some(memory=st.just("1Gi"))),
         "livenessProbe": st.just({"tcpSocket": {"port": 80}}),
     },
 )
 pod = st.fixed_dictionaries(
-    {"containers": few(container, 1)},
+    {"containers": one_to(3, container)},
     optional={
-        "initContainers": few(container),
+        "initContainers": one_to(2, container),
         "securityContext": some(runAsNonRoot=flag, runAsUser=ids, fsGroup=ids, seccompProfile=seccomp),
-        "volumes": few(volume, by="name"),
+        "volumes": few(volume, by=itemgetter("name")),
         "hostPID": flag,
         "hostIPC": flag,
         "hostNetwork": flag,
@@ -108,14 +112,17 @@ def _workload(kind: str, spec: Any) -> dict[str, Any]:
 RBAC = {"apiVersion": "rbac.authorization.k8s.io/v1"}
 RESOURCES = ["*", "secrets", "pods", "pods/exec", "pods/attach", "configmaps", "roles"]
 rule = st.fixed_dictionaries(
-    {"resources": few(one_of(RESOURCES), 1), "verbs": few(one_of(["*", "get", "create", "delete", "escalate"]), 1)}
+    {
+        "resources": one_to(3, one_of(RESOURCES)),
+        "verbs": one_to(3, one_of(["*", "get", "create", "delete", "escalate"])),
+    }
 )
 subject = st.fixed_dictionaries({"kind": st.just("User"), "name": one_of(["ada", "system:anonymous"])})
 bound = st.fixed_dictionaries(
     {"kind": one_of(["Role", "Role", "ClusterRole"]), "name": one_of(["one", "one", "cluster-admin"])}
 )
 role = st.builds(
-    lambda kind, rules: {**RBAC, "kind": kind, "rules": rules}, one_of(["Role", "Role", "ClusterRole"]), few(rule, 1)
+    lambda kind, rules: {**RBAC, "kind": kind, "rules": rules}, one_of(["Role", "Role", "ClusterRole"]), one_to(3, rule)
 )
 binding = st.builds(
     lambda kind, ref, subjects: {**RBAC, "kind": kind, "roleRef": ref, "subjects": subjects},
@@ -157,18 +164,13 @@ def named(made: Strategy, *names: str) -> Strategy:
     )
 
 
-def one_to(most: int, *kinds: Strategy) -> Strategy:
-    return st.lists(st.one_of(*kinds), min_size=1, max_size=most)
-
-
-families = st.one_of(
-    one_to(4, named(workload, "one", "two"), named(settings_of_app, "one")),
-    st.builds(
-        lambda roles, bindings: roles + bindings, one_to(3, named(role, "one")), one_to(2, named(binding, "one"))
-    ),
-    one_to(5, *(named(kind, "one") for kind in (bare_deployment, budget, scaler, policy))),
+pods = one_to(3, named(workload, "one", "two"))
+access = st.builds(
+    lambda roles, bindings: roles + bindings, one_to(3, named(role, "one")), one_to(2, named(binding, "one"))
 )
-"""What stands in a few files, and often belongs together."""
+others = one_to(5, *(named(kind, "one") for kind in (bare_deployment, budget, scaler, policy, settings_of_app)))
+families = one_of([pods, pods, pods, access, others]).flatmap(lambda family: family)
+"""What stands in a few files, and often belongs together; pods have most of the faults."""
 
 
 def objects_of(made: Sequence[Any], bundles: Sequence[str]) -> tuple[KubeObject, ...]:
@@ -326,7 +328,7 @@ def said(draw: st.DrawFn) -> Said:
         files = tuple(StagedFile(path=other.staged, ref=other.ref) for other in others)
         part = StagePart(id="1", bundle=obj.bundle, root=Path("/stage"), files=files)
         own = [cue for cue in could[obj] if cue.control in about]
-        for cue in draw(st.lists(one_of(own), max_size=8) if own else st.just([])):
+        for cue in draw(st.lists(one_of(own), min_size=2, max_size=8) if own else st.just([])):
             item = draw(evidence(cue, obj, others))
             located += locate(part, [item], {other.staged: other for other in others}, index)
     return numbered(objects, located)

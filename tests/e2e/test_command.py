@@ -85,7 +85,9 @@ def test_one_privileged_pod_is_one_finding_of_the_tools_that_run(kguard: Kguard,
     assert finding["location"] == {"path": "pod.yaml", "line": 8, "end_line": 8, "precision": "exact", "values": []}
     assert finding["container"] == "c"
     assert {tool["name"]: tool["state"] for tool in report["tools"]} == {
+        "checkov": "skipped-by-config",
         "kube-linter": "skipped-by-config",
+        "kube-score": "skipped-by-config",
         "kubescape": "ok",
         "polaris": "skipped-by-config",
         "trivy": "ok",
