@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from kguard.errors import ExitCode
-from kguard.findings.catalogue import Catalogue, load_catalogue
+from kguard.findings.catalogue import Catalogue, load_catalogue, load_unmapped
 from kguard.findings.customise import customised
 from kguard.inputs.helm.release import Release
 from kguard.inputs.kustomize.root import Root
@@ -194,7 +194,7 @@ def _tool(adapter: Adapter, run: ToolRun, settings: Settings, catalogue: Catalog
         return check
     bundled = adapter.rules(settings, run.version)
     rules = run.rules or (active_rules(bundled, ()) if bundled.folder else None)
-    unknown = set(rules.ids or () if rules else ()) - catalogue.rules(run.name)
+    unknown = set(rules.ids or () if rules else ()) - catalogue.rules(run.name) - set(load_unmapped().get(run.name, ()))
     return replace(
         check,
         rules=rules,

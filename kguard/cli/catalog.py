@@ -63,7 +63,9 @@ def _unmapped(run: str | None) -> str:
     lines = []
     for tool, count in catalog.counts().items():
         left = catalog.left_out(tool)
-        lines.append(f"{tool}: {count} rules {f'with a control, and {len(left)} without:' if left else 'with a control'}")
+        lines.append(
+            f"{tool}: {count} rules {f'with a control, and {len(left)} without:' if left else 'with a control'}"
+        )
         lines += [f"  {tool}:{rule}: {why}" for rule, why in left.items()]
     if run is None:
         lines.append("Rules that a newer version of a tool brings are known after a run: --run run.json")

@@ -8,7 +8,7 @@ discriminator and the line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from msgspec import structs
@@ -71,24 +71,31 @@ class Router:
         if mappings[0].summary:
             yield replace(self._own(item, "repeats what other rules say"), container=None, believed=False)
             return
-        routes = [(mapping, self._route(mapping, item, certain=True)) for mapping in mappings]
-        chosen = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
-        if not chosen and mappings[0].secondary:
-            yield self._own(item, "the manifest does not show the fault that it can speak of besides its own")
+        chosen = self._chosen(mappings, item)
+        if isinstance(chosen, Support):
+            yield chosen
             return
-        if not chosen and not mappings[0].needs_place:
-            route = self._believed(mappings[0], item)
-            if isinstance(route, _Route) and self._adrift(route):
-                yield self._own(item, "names no container, and the manifest shows the fault in none")
-                return
-            chosen = [(mappings[0], route)] if isinstance(route, _Route) else []
-        if not chosen:
-            reason = next(
-                (route for _, route in routes if isinstance(route, str)), "the manifest does not show the fault"
-            )
-            yield replace(self._own(item, f"unproven: {reason}"), believed=False)
         for mapping, route in chosen:
             yield from self._placed(mapping, route, item)
+
+    def _chosen(self, mappings: Sequence[RuleMapping], item: Located) -> list[tuple[RuleMapping, _Route]] | Support:
+        """The controls that evidence speaks of, and what it means of each; a finding of its own where it is of none of them."""
+        main = mappings[0]
+        routes = [(mapping, self._route(mapping, item, certain=True)) for mapping in mappings]
+        chosen = [(mapping, route) for mapping, route in routes if isinstance(route, _Route) and route.places]
+        if chosen:
+            return chosen
+        if main.secondary:
+            return self._own(item, "the manifest does not show the fault that it can speak of besides its own")
+        route = None if main.needs_place else self._believed(main, item)
+        if isinstance(route, _Route):
+            seated = self._seated(route)
+            if seated is None:
+                return self._own(item, "names none of the containers, and the manifest shows the fault in none")
+            return [(main, seated)]
+        reasons = (route for _, route in routes if isinstance(route, str))
+        reason = next(reasons, "the manifest does not show the fault")
+        return replace(self._own(item, f"unproven: {reason}"), believed=False)
 
     def _own(self, item: Located, why: str) -> Support:
         """A finding of the rule itself: unmapped, unproven, or a summary. Nothing is dropped."""
@@ -114,10 +121,13 @@ class Router:
         routes = [self._route(mapping, item, certain=certain) for mapping, certain in tries]
         return next((route for route in routes if isinstance(route, _Route) and route.places), routes[0])
 
-    def _adrift(self, route: _Route) -> bool:
-        """Whether a fault of a container is said of none of the object's: it has no seat beside those that have theirs."""
-        seated = route.container is not None or route.places or route.control.scope != "container"
-        return not seated and bool(self._index(route.object).containers)
+    def _seated(self, route: _Route) -> _Route | None:
+        """The same with a container, if it is of a fault of containers: the only one that there is, where it names none. None where it
+        could be any of several: a control is never both on an object and on a container of it."""
+        containers = self._index(route.object).containers
+        if route.control.scope != "container" or route.container is not None or route.places or not containers:
+            return route
+        return replace(route, container=containers[0]) if len(containers) == 1 else None
 
     def _route(self, mapping: RuleMapping, item: Located, *, certain: bool) -> _Route | str:
         """The object and the places that this evidence means if it speaks of this control; a sentence if it cannot.

@@ -18,6 +18,8 @@ from kguard.running.facts import get_it, tool_facts
 Kguard = Callable[..., "subprocess.CompletedProcess[str]"]
 Script = Callable[[str, str], str]
 TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")
+OFF = ("checkov", "kube-score")
+"""Those that are off by default."""
 TRIVY = ("doctor", "--tools", "trivy")
 RENDERERS_ALONE = ("doctor", "--tools", "polaris", "--allow-incomplete")
 """With `polaris` allowed to be missing and nothing on PATH, nothing but renderers is run."""
@@ -52,9 +54,11 @@ def test_every_tool_is_tried_and_what_is_missing_is_named(kguard: Kguard) -> Non
     missing = {name for name in TOOLS if shutil.which(name) is None}
     assert missing <= {"kube-linter", "polaris"}
     assert found["complete"] is not bool(missing)
-    assert tuple(found["tools"]) == TOOLS
+    assert tuple(found["tools"]) == (*TOOLS, *OFF)
     for name, tool in found["tools"].items():
-        if name in missing:
+        if name in OFF:
+            assert (tool["state"], tool["problems"]) == ("skipped-by-config", [])
+        elif name in missing:
             assert (tool["state"], tool["version"], tool["path"], tool["canary"]) == ("missing", None, None, None)
             assert messages(tool) == [f"{name} is not installed. {get_it(name)}"]
         else:
@@ -66,6 +70,13 @@ def test_every_tool_is_tried_and_what_is_missing_is_named(kguard: Kguard) -> Non
         "helm": ("ok", True),
         "kustomize": ("ok", True),
     }
+
+
+def test_tools_that_are_off_by_default_are_tried_when_they_are_asked_for(kguard: Kguard) -> None:
+    found = diagnosis(kguard("doctor", "--tools", ",".join(OFF), "--json"))["tools"]
+    for name, rules in zip(OFF, (119, 33), strict=True):
+        assert (found[name]["state"], found[name]["canary"], found[name]["problems"]) == ("ok", True, [])
+        assert (found[name]["rules"]["active"], found[name]["rules"]["unknown"]) == (rules, [])
 
 
 def test_the_rule_library_is_told_with_its_frameworks_and_digest(kguard: Kguard) -> None:

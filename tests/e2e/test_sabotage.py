@@ -534,13 +534,15 @@ def killed(number: int, folder: Path, usual: Usual) -> str | None:
     process = start(here, temporary, "-q", "-o", out.name, programs=usual.programs)
     time.sleep(moment)
     process.send_signal(end)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
     left, text, code = left_of(temporary), out.read_text(), process.returncode
+    # until kguard's first line runs, Python answers Ctrl-C itself: with 1 and a traceback
+    too_early = code == 1 and end is signal.SIGINT and "KeyboardInterrupt" in said
     whole = text != "old" and json.loads(text)["gate"]["exit_code"] == 0
     wrong = {
         "half a report": text != "old" and not whole,
         "ended with 0 without a report": code == 0 and not whole,
-        "a strange exit code": code not in (0, 130, -end),
+        "a strange exit code": code not in (0, 130, -end) and not too_early,
     }
     if end != signal.SIGKILL:
         beside = {path.name for path in here.iterdir()} - {"tree", "out.json"}
@@ -601,9 +603,13 @@ def with_a_tool_killed(number: int, folder: Path, programs: Mapping[str, Path], 
 
 def test_a_tool_is_killed_at_a_random_moment(usual: Usual, tmp_path: Path) -> None:
     print(f"KGUARD_SABOTAGE_SEED={SEED}")
+    ends: list[tuple[bool, bool]] = []
     with ThreadPoolExecutor(2) as pool:
-        rounds = (pool.submit(with_a_tool_killed, number, tmp_path, usual.programs, usual.done) for number in range(10))
-        ends = [future.result() for future in list(rounds)]
+        # at least ten; on a busy machine the kill may often come too late to matter
+        while len(ends) < 10 or (not any(is_told for _, is_told in ends) and len(ends) < 60):
+            numbers = range(len(ends), len(ends) + 10)
+            rounds = [pool.submit(with_a_tool_killed, n, tmp_path, usual.programs, usual.done) for n in numbers]
+            ends += [future.result() for future in rounds]
     assert any(hit for hit, _ in ends), f"seed {SEED}"
     assert any(is_told for _, is_told in ends), f"seed {SEED}"
 

@@ -231,6 +231,60 @@ def test_objects_of_one_name_keep_their_findings_apart(objects_of: ObjectsOf) ->
     assert {finding.location.line for finding in found} == {8, 16}
 
 
+def test_a_rule_about_keys_does_not_speak_of_what_a_file_in_an_entry_sets(objects_of: ObjectsOf) -> None:
+    objects = objects_of(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  db_password: x1\n  app.conf: |\n    token: x2\n"
+    )
+    keys = said("polaris", "sensitiveConfigmapContent", objects[0])
+    assert seats(merged(objects, keys)) == {("secret-in-configmap", None, "db_password")}
+    content = said("trivy", "KSV-0109", objects[0], value="token")
+    assert seats(merged(objects, content)) == {("secret-in-configmap", None, "app.conf")}
+
+
+def test_the_line_of_what_is_no_fault_to_others_is_that_of_the_only_field_that_can_be_meant(
+    objects_of: ObjectsOf,
+) -> None:
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n    - name: a\n      securityContext:\n"
+    )
+    one = objects_of(f"{pod}        procMount: Default\n")
+    (found,) = merged(one, said("trivy", "KSV-0027", one[0], container="a"))
+    assert (found.control, found.location.line, found.location.precision) == ("proc-mount", 8, "exact")
+    two = objects_of(
+        f"{pod}        seLinuxOptions: {{type: container_t}}\n  securityContext: {{seLinuxOptions: {{type: ''}}}}\n"
+    )
+    (found,) = merged(two, said("trivy", "KSV-0025", two[0]))
+    assert (found.control, found.location.line, found.location.precision) == ("selinux-options", 1, "object")
+
+
+def test_a_fault_of_a_container_that_is_said_of_none_has_no_seat_beside_theirs(objects_of: ObjectsOf) -> None:
+    objects = objects_of("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a}, {name: b}]}\n")
+    of_none = said("polaris", "runAsPrivileged", objects[0])
+    of_one = said("trivy", "KSV-0017", objects[0], container="a")
+    found = merged(objects, of_none, of_one)
+    assert seats(found) == {("polaris:runAsPrivileged", None, None), ("privileged-container", "a", None)}
+    assert {finding.gated for finding in found} == {True}
+    (alone,) = objects_of("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a}]}\n")
+    assert seats(merged([alone], said("polaris", "runAsPrivileged", alone))) == {("privileged-container", "a", None)}
+
+
+def test_of_two_roles_of_one_name_the_first_counts_in_whatever_order_the_files_come(objects_of: ObjectsOf) -> None:
+    def role(resource: str) -> str:
+        return (
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: n}\n"
+            f"rules: [{{resources: [{resource}], verbs: [get]}}]\n---\n"
+        )
+
+    objects = objects_of(
+        f"{role('secrets')}{role('pods')}apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n"
+        "metadata: {name: b, namespace: n}\nroleRef: {kind: Role, name: r}\nsubjects: []\n"
+    )
+    evidence = located(objects, [said("kube-linter", "access-to-secrets", objects[2])])
+    for order in (objects, objects[::-1]):
+        (found,) = merge(evidence, order, load_catalogue(), index)
+        assert (found.control, found.location.line) == ("rbac-secrets-access", 4)
+
+
 def _everything() -> tuple[tuple[KubeObject, ...], tuple[Evidence, ...]]:
     objects = read_manifest("m.yaml", f"{ADDED}---{INHERITING}---{UNSELECTED}".encode(), "b").objects
     added, inheriting, plain = objects
