@@ -58,7 +58,7 @@ def section(name: str, report: Json) -> Iterator[str]:
     total, gated = summary["findings"]["total"], sum(finding["gated"] for finding in report["findings"])
     agreed = sum(len(finding["tools"]) > 1 for finding in report["findings"])
     yield f"## {name}\n\n"
-    yield f"{summary['objects']:,} objects: {summary['records']:,} records of {len(report['tools'])} tools are {total:,} findings, "
+    yield f"{summary['objects']:,} objects: {summary['records']:,} records of {len(ran(report))} tools are {total:,} findings, "
     yield f"{agreed:,} of them by more than one tool, {total - gated:,} outside the gate.\n\n"
     yield f"| severity | control | findings | {' | '.join(TOOLS)} | rules |\n|---|---|--:|{'--:|' * len(TOOLS)}--:|\n"
     yield from (f"| {' | '.join(row)} |\n" for row in rows(report))
@@ -66,7 +66,12 @@ def section(name: str, report: Json) -> Iterator[str]:
 
 
 def versions(report: Json) -> str:
-    return ", ".join(f"{tool['name']} {tool['version']}" for tool in report["tools"])
+    return ", ".join(f"{tool['name']} {tool['version']}" for tool in ran(report))
+
+
+def ran(report: Json) -> list[Json]:
+    """The tools that are on by default."""
+    return [tool for tool in report["tools"] if tool["processes"]]
 
 
 def page(reports: Mapping[str, Json]) -> Iterator[str]:
