@@ -34,7 +34,7 @@ lint: .venv/installed  ## style and types
 	$(BIN)/mypy
 
 unit: .venv/installed tools  ## the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 covered: .venv/installed tools  ## the tests with the coverage of our own lines, which takes half as long again: out/coverage.txt
 	$(BIN)/coverage run -m pytest

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import native
 import pytest
@@ -43,6 +44,21 @@ def corpus() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist tells what ran in it."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output.update(ran_live=sorted(native.ran_live), replayed=native.replayed)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    output = getattr(node, "workeroutput", {})
+    native.ran_live.update(output.get("ran_live", ()))
+    for tool, times in output.get("replayed", {}).items():
+        native.replayed[tool] = native.replayed.get(tool, 0) + times
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
