@@ -15,7 +15,7 @@ REPORT = out/kguard-report.html
 export PATH := $(TOOLCHAIN)/bin:$(PATH)
 export KGUARD_RULES = kubescape=$(TOOLCHAIN)/rules/kubescape
 
-.PHONY: help demo test lint unit covered tools browser faketime record evidence parity canaries cofire coverage labels lines records bench generate clean
+.PHONY: help demo test lint unit covered tools browser faketime record evidence parity canaries cofire coverage labels lines records sixtools bench generate clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,9 +72,10 @@ coverage: .venv/installed tools  ## which tool finds what, over one-fault manife
 	$(BIN)/python tests/coverage_probes.py $(CATALOGUE)
 	@mkdir -p out/coverage && $(BIN)/kguard catalog -f json >out/coverage/catalog.json
 	@cd $(CORPORA) && out=$(CURDIR)/out/coverage && export PATH=$(CURDIR)/$(BIN):$$PATH && for set in $(PARITY); do echo "$$set"; \
-	  kguard scan $$set --fail-on never -q -o $$out/run.json 2>/dev/null; \
+	  kguard scan $$set --tools +checkov,+kube-score --fail-on never -q -o $$out/run.json 2>/dev/null; \
 	  kguard coverage $$out/run.json -q -o $$out/coverage.json 2>/dev/null; \
-	  python $(CURDIR)/tests/coverage_count.py $$out/run.json $$out/coverage.json $$out/catalog.json || exit 1; done
+	  python $(CURDIR)/tests/coverage_count.py $$out/run.json $$out/coverage.json || exit 1; \
+	  python $(CURDIR)/tests/coverage_missed.py $$out/run.json $$out/coverage.json $$out/catalog.json $(CURDIR)/kguard/data/tools.yaml || exit 1; done
 
 labels: .venv/installed tools  ## which tools find the faults that another scanner has labelled
 	$(BIN)/python tests/labels.py $(CORPORA)/checkov-kubernetes
@@ -85,6 +86,10 @@ lines: .venv/installed tools  ## how exact and how right the lines of findings a
 records: .venv/installed tools  ## what the tools printed beside what kguard makes of it: docs/records.md
 	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/records.py microservices-demo kubernetes-goat >$(CURDIR)/out/records.md
 	mv out/records.md docs/records.md
+
+sixtools: .venv/installed tools  ## the comparison of six tools on three real-world sets: docs/six-tools.md
+	cd $(CORPORA) && $(CURDIR)/$(BIN)/python $(CURDIR)/tests/sixtools.py kubernetes-goat microservices-demo kube-prometheus >$(CURDIR)/out/six-tools.md
+	mv out/six-tools.md docs/six-tools.md
 
 bench: .venv/installed tools  ## kguard's time and memory beside the tools run by hand
 	$(BIN)/python tests/bench.py

@@ -1,8 +1,10 @@
-"""What the core needs to know of the tools beforehand, as data/tools.yaml has it: their order, their initials, their words for severities."""
+"""What the core needs to know of the tools beforehand, as data/tools.yaml has it: their order and initials, their words for
+severities, and what their silence cannot mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 
@@ -11,9 +13,11 @@ import msgspec
 from kguard.model import Severity
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, rename="kebab"):
     initials: str
     severities: dict[str, Severity] = {}
+    skips_init_containers: tuple[str, ...] = ()
+    names_one_container: bool = False
 
 
 def initials(tool: str) -> str:
@@ -25,6 +29,16 @@ def place(tool: str) -> tuple[int, str]:
     """What sorts tools into the order of the reports; those that other packages bring come last, by name."""
     names = list(_tools())
     return (names.index(tool) if tool in names else len(names), tool)
+
+
+def skips_init_containers(tool: str, rule: str) -> bool:
+    """Whether a rule looks at a pod's main containers alone."""
+    return tool in _tools() and any(fnmatchcase(rule, own) for own in _tools()[tool].skips_init_containers)
+
+
+def names_one_container(tool: str) -> bool:
+    """Whether a tool names but one of an object's containers that have the same fault."""
+    return tool in _tools() and _tools()[tool].names_one_container
 
 
 @lru_cache(maxsize=1)

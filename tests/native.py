@@ -37,7 +37,7 @@ EDGES = ("edge", "edge-dies", "edge-nothing", "edge-partly", "edge-skipped")
 """What a tool drops, skips, reads in part or dies of."""
 EVIDENCE = ("controls/bad", "controls/good")
 """Cases of controls, each in a folder and a namespace of its own; the bad ones stand in one stage and the good ones in another."""
-STAGES = ("shop", "shop-clean", "faults", "several-faults", *EDGES, *EVIDENCE)
+STAGES = ("shop", "shop-clean", "faults", "several-faults", "init-containers", *EDGES, *EVIDENCE)
 """Folders of fixtures/, or files of one name in them, that are staged."""
 RECORDED = {"kube-linter": Version("0.8.3"), "polaris": Version("10.2.2")}
 """The tools that no package registry has, in the versions that were recorded."""

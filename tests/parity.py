@@ -132,18 +132,19 @@ def compare(root: Path, gathered: Gathered, settings: Settings) -> Iterator[Verd
     for bundle in gathered.inventory.bundles:
         if not bundle.objects:
             continue
-        own = [item for item in located if item.object.bundle == bundle.id]
-        with tempfile.TemporaryDirectory(prefix="parity-") as name:
-            plain = Path(name) / "plain"
-            plain.mkdir()
-            if bundle.kind is BundleKind.PLAIN:
-                folder = Folder(bundle.id, root, bundle.objects)
-                _copy_plain(gathered.inventory, root, plain)
-            else:
-                folder = _as_one_file(bundle, plain)
-                twins = dict(zip(bundle.objects, folder.objects, strict=True))
-                own = [_on_twins(item, twins) for item in own]
-            for adapter in ran:
+        for adapter in ran:
+            own = [item for item in located if item.object.bundle == bundle.id and item.evidence.tool == adapter.name]
+            # a folder for each: what kills one tool is taken out of it
+            with tempfile.TemporaryDirectory(prefix="parity-") as name:
+                plain = Path(name) / "plain"
+                plain.mkdir()
+                if bundle.kind is BundleKind.PLAIN:
+                    folder = Folder(bundle.id, root, bundle.objects)
+                    _copy_plain(gathered.inventory, root, plain)
+                else:
+                    folder = _as_one_file(bundle, plain)
+                    twins = dict(zip(bundle.objects, folder.objects, strict=True))
+                    own = [_on_twins(item, twins) for item in own]
                 yield _verdict(adapter, _run(gathered, adapter), own, folder, plain, settings)
 
 
@@ -193,8 +194,7 @@ def _verdict(
         return Verdict(tool=adapter.name, folder=folder.name, state=run.state, told=told)
     native = NATIVE[adapter.name](raw, folder, plain)
     left_out = AT_RANDOM | native.left_out
-    mine = [item for item in located if item.evidence.tool == adapter.name and item.evidence.rule not in left_out]
-    own = {item: own_key(item, folder) for item in mine}
+    own = {item: own_key(item, folder) for item in located if item.evidence.rule not in left_out}
     return Verdict(
         tool=adapter.name,
         folder=folder.name,

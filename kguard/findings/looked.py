@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from kguard.findings.catalogue import Catalogue, RuleMapping
 from kguard.model import Finding, InlineIgnore, Look, ObjectRef, Report, ToolRun
+from kguard.tooldata import names_one_container, skips_init_containers
 
 __all__ = ["Cell", "Look", "Witnesses", "blind", "check"]
 
@@ -88,6 +89,12 @@ class Witnesses:
         self._heard = {
             (said.tool, *_object(finding)) for finding in alone for said in finding.evidence if said.object is None
         }
+        self._named = {
+            (said.tool, said.rule, *_object(finding))
+            for finding in report.findings
+            for said in finding.evidence
+            if names_one_container(said.tool)
+        }
         self._told: dict[tuple[str, str, ObjectRef], list[InlineIgnore]] = {}
         for item in report.ignores:
             self._told.setdefault((item.tool, item.bundle, item.object), []).append(item)
@@ -109,11 +116,11 @@ class Witnesses:
         if order is not None:
             return replace(cell, state=Look.SILENCED, why=f"the annotation {order.annotation} tells it to be silent")
         state, why = self._reading(tool, finding)
+        if state is None:
+            state, why = self._container(tool, finding, cell.rules)
         if state is not None:
             return replace(cell, state=state, why=why)
-        # tools that look at the containers of a pod often pass over those that run before them
-        why = "; ".join(filter(None, (cell.why, "an init container" if _in_init_container(finding) else "")))
-        return replace(cell, state=Look.MISSED if cell.state is Look.ON else Look.PARTIAL, why=why)
+        return replace(cell, state=Look.MISSED if cell.state is Look.ON else Look.PARTIAL)
 
     def _order(self, tool: ToolRun, finding: Finding, rules: Sequence[str]) -> InlineIgnore | None:
         """The annotation that keeps all of these rules quiet."""
@@ -143,6 +150,15 @@ class Witnesses:
                 Look.NOT_KNOWN,
                 f"{outside} are of kinds that no rule that was on is about; the run does not tell which",
             )
+        return None, ""
+
+    def _container(self, tool: ToolRun, finding: Finding, rules: Sequence[str]) -> tuple[Look | None, str]:
+        """None where the tool, having read the object, looked at the finding's container and would have named it."""
+        if _in_init_container(finding) and all(skips_init_containers(tool.name, rule) for rule in rules):
+            return Look.DID_NOT_LOOK, "it passes over init containers"
+        spoke = any((tool.name, rule, *_object(finding)) in self._named for rule in rules)
+        if finding.container is not None and spoke:
+            return Look.NOT_KNOWN, "it names one of the containers that have the fault, and named another"
         return None, ""
 
 

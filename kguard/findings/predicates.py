@@ -179,6 +179,12 @@ def _loosens_apparmor(spot: Spot) -> bool:
     return str(spot.key).startswith(_APPARMOR) and not str(spot.value).startswith(default)
 
 
+def _takes_probes(spot: Spot) -> bool:
+    """Of the containers that start before a pod's main ones, only those that stay can be asked how they are."""
+    main = _items(spot.pod.get("containers"))
+    return any(item is spot.container for item in main) or spot.container.get("restartPolicy") == "Always"
+
+
 def _runs(program: str) -> Callable[[Spot], bool]:
     """Whether a container's command is a program of the control plane."""
 
@@ -246,5 +252,6 @@ PREDICATES: Mapping[str, Callable[[Spot], bool]] = {
     "secret-entry": _secret_entry,
     "secret-variable": lambda spot: bool(mapping(spot.value, "valueFrom", "secretKeyRef")),
     "sensitive-variable": _sensitive_variable,
+    "takes-probes": _takes_probes,
     "volume-type-outside-the-list": lambda spot: spot.key not in _RESTRICTED_VOLUMES,
 }

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import coverage_count
+import coverage_missed
 import jsonschema
 import pytest
-from coverage_count import counted
-from coverage_count import said as told
+import yaml
 
+import kguard as kguard_package
 from kguard.reports import coverage_v1
 
 Kguard = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -98,9 +100,13 @@ def test_a_comparison_of_paths_and_of_the_report_of_a_scan_are_the_same(
     assert again == anew
     assert again["incomplete"][-1]["name"] == "inputs"
     catalog = json.loads(kguard("catalog", "-f", "json").stdout)
-    counts, words = counted(run, catalog), told(again)
+    counts = coverage_count.counted(run)
     assert counts["faults"] > 100
-    assert counts == words
+    assert counts == coverage_count.said(again)
+    about = yaml.safe_load((Path(kguard_package.__file__).parent / "data" / "tools.yaml").read_bytes())
+    missed = coverage_missed.counted(run, catalog, about)
+    assert sum(missed.values()) > 10
+    assert missed == coverage_missed.said(again)
 
 
 def test_the_shape_in_the_package_is_that_of_the_code(kguard: Kguard) -> None:
@@ -289,11 +295,10 @@ def test_the_count_by_hand_says_where_it_differs(kguard: Kguard, manifests: Path
     for file, argv in {
         "run.json": ("scan", "deploy", *ONE, "--fail-on", "never", "-f", "json"),
         "coverage.json": ("coverage", "run.json", "-f", "json"),
-        "catalog.json": ("catalog", "-f", "json"),
     }.items():
         (manifests / file).write_text(kguard(*argv).stdout)
     script = Path(__file__).resolve().parents[1] / "coverage_count.py"
-    command = [sys.executable, str(script), "run.json", "coverage.json", "catalog.json"]
+    command = [sys.executable, str(script), "run.json", "coverage.json"]
 
     def count() -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=manifests, capture_output=True, text=True, check=False, env={**os.environ})

@@ -18,6 +18,7 @@ from kguard.model import (
     Place,
     RunState,
     Severity,
+    Statement,
     ToolRun,
     UnreadObject,
 )
@@ -68,18 +69,36 @@ def test_a_rule_that_covers_a_part_is_told_as_such_with_its_note() -> None:
     assert (both.state, both.rules, both.why) == (Look.PARTIAL, ("P-1", "P-2"), "P-1 (bare pods only; since 2.0)")
 
 
-def test_a_miss_in_an_init_container_says_so() -> None:
-    places = {"c": "spec.initContainers[0].image", "d": "spec.containers[0].image"}
-    inits = [
-        replace(finding(said("x", "X-1")), container=name, fix=Fix(path=path, value=None))
-        for name, path in places.items()
+def in_container(field: str, name: str, *evidence: Statement) -> Finding:
+    return replace(
+        finding(*(evidence or (said("x", "X-1"),))), container=name, fix=Fix(path=f"spec.{field}[0].image", value=None)
+    )
+
+
+def test_a_rule_that_passes_over_init_containers_did_not_look_at_one() -> None:
+    rules = {"kubescape": ("C-1",), "polaris": ("cpuLimitsMissing",), "kube-linter": ("no-liveness-probe", "other")}
+    catalogue = Catalogue((control("fault", **rules),))
+    faults = (in_container("initContainers", "setup"), in_container("containers", "app"))
+    witnesses = Witnesses(report([run(tool, *ids) for tool, ids in rules.items()], *faults), catalogue)
+    skipped = [(cell.state, cell.why) for cell in witnesses.of(faults[0])]
+    passes_over = (Look.DID_NOT_LOOK, "it passes over init containers")
+    assert skipped == [passes_over, passes_over, (Look.MISSED, "")]
+    assert {cell.state for cell in witnesses.of(faults[1])} == {Look.MISSED}
+
+
+def test_the_silence_of_a_tool_that_names_one_container_about_another_is_no_miss() -> None:
+    catalogue = Catalogue((control("fault", checkov=("CK-1",), trivy=("T-1",)),))
+    named = in_container("containers", "app", said("checkov", "CK-1"), said("trivy", "T-1"))
+    silent, elsewhere = in_container("containers", "second"), replace(POD, name="another")
+    faults = (named, silent, replace(silent, object=elsewhere), replace(silent, container=None))
+    witnesses = Witnesses(report([run("checkov", "CK-1"), run("trivy", "T-1")], *faults), catalogue)
+    states = [[cell.state for cell in witnesses.of(fault)] for fault in faults]
+    assert states == [
+        [Look.FOUND, Look.FOUND],
+        [Look.NOT_KNOWN, Look.MISSED],
+        [Look.MISSED, Look.MISSED],
+        [Look.MISSED, Look.MISSED],
     ]
-    witnesses = Witnesses(report([run("alone", "A-1"), run("noted", "O-1")], *inits), CATALOGUE)
-    assert [cell.why for cell in witnesses.of(inits[0])] == [
-        "an init container",
-        "old API versions only; an init container",
-    ]
-    assert [cell.why for cell in witnesses.of(inits[1])] == ["", "old API versions only"]
 
 
 def test_the_version_from_which_a_rule_is_so_is_said() -> None:
