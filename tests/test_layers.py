@@ -76,6 +76,17 @@ def test_every_module_opens_with_what_it_owns(module: str) -> None:
     assert docstring.split("\n\n")[0].rstrip().endswith((".", "`."))
 
 
+TOOLS = {path.stem.replace("_", "-") for path in (ROOT / "adapters").glob("*.py")} - {"--init--"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("adapters/")])
+def test_only_an_adapter_knows_its_tool(module: str) -> None:
+    """What tells tools apart elsewhere is in kguard/data."""
+    strings = (node.value for node in ast.walk(MODULES[module]) if isinstance(node, ast.Constant))
+    assert {"trivy", "kube-score"} <= TOOLS
+    assert [text for text in strings if text in TOOLS] == []
+
+
 def test_every_package_is_shipped() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent for top in ("kguard", "adapters", "templates") for path in (ROOT / top).rglob("__init__.py")}

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from kguard import config
 from kguard.errors import UsageError
 from kguard.model import Severity
+from kguard.running.facts import tool_facts
 from kguard.scan import known_names
 from kguard.settings import Exclude, InputSettings, MergeSettings, SeverityRule
 
@@ -71,6 +72,11 @@ def seconds(text: float) -> float:
     if not 1 <= text <= 86_400:  # not a number is not in between either
         raise UsageError(f"--timeout {text:g}: give 1 to 86400 seconds.")
     return text
+
+
+def with_rule_files(known: Sequence[str]) -> tuple[str, ...]:
+    """The tools whose rules are files; one that another package brings may be such a tool."""
+    return tuple(name for name in known if name not in tool_facts() or tool_facts()[name].rules)
 
 
 def named_paths(flag: str, pairs: Sequence[str], known: Sequence[str], *, folder: bool) -> Mapping[str, Path]:

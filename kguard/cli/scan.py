@@ -79,7 +79,7 @@ def settings_of(request: Request) -> Settings:
             **configured.allow_incomplete,
         },
         tool_paths=options.named_paths("--tool-path", request.tool_path, (*known, *RENDERERS), folder=False),
-        rules=options.named_paths("--rules", request.rules, known, folder=True),
+        rules=options.named_paths("--rules", request.rules, options.with_rule_files(known), folder=True),
         jobs=request.jobs or os.cpu_count() or 1,
         timeout=options.seconds(request.timeout),
         merge=options.merge(configured.merge, request.severity_rule),

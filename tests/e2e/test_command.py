@@ -53,6 +53,7 @@ def test_only_junk_is_nothing_to_scan(kguard: Kguard, tmp_path: Path) -> None:
         (["-f", "htlm"], "did you mean 'html'"),
         (["--allow-incomplete", "input"], "did you mean 'inputs'"),
         (["--rules", "kubescape=nowhere"], "there is no such folder"),
+        (["--rules", "trivy=."], "--rules: 'trivy' is not known; valid: kubescape."),
         (["--tool-path", "trivy=nowhere"], "there is no such file"),
         (["-o", "no/report.html"], "the folder no does not exist"),
         (["-o", "a.html", "-o", "a.html"], "given twice"),
