@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from kguard.findings.locate import location_of
 from kguard.findings.mask import masked
 from kguard.findings.surroundings import mapping
-from kguard.model import InlineIgnore, KubeObject, ObjectIndex
+from kguard.model import FieldPath, InlineIgnore, KubeObject, ObjectIndex
 
 Index = Callable[[KubeObject], ObjectIndex]
 
@@ -16,32 +16,42 @@ Index = Callable[[KubeObject], ObjectIndex]
 def inline_ignores(
     objects: Iterable[KubeObject], patterns: Mapping[str, Sequence[str]], index: Index
 ) -> tuple[InlineIgnore, ...]:
-    """Every annotation of an object that a tool takes as an order to be silent. `patterns`: by tool, regular expressions over
-    `key=value` that begin with a domain and match the whole; a group `rule` names the rule that is silenced, none means all."""
+    """Every annotation of an object that a tool takes as an order to be silent. `patterns`: by tool, regular expressions that match the
+    whole of `key=value`, or of `pod key=value` for an annotation of an object's pods; a group `rule` names the rules that are
+    silenced, with commas between them; none means all."""
     compiled = [(tool, re.compile(pattern, re.DOTALL)) for tool, own in patterns.items() for pattern in own]
     found = {item: None for obj in objects if b"annotations" in obj.text for item in _of(obj, compiled, index)}
     return tuple(sorted(found, key=lambda item: (item.path, item.line or 0, item.bundle, item.tool, item.rule or "")))
 
 
-def _domain(pattern: str) -> bytes:
-    """`polaris.fairwinds.com` of `polaris\\.fairwinds\\.com/exempt=.*`."""
-    return pattern.partition("/")[0].replace("\\", "").encode()
-
-
 def _of(obj: KubeObject, patterns: Sequence[tuple[str, re.Pattern[str]]], index: Index) -> Iterator[InlineIgnore]:
-    for key, value in mapping(index(obj).value, "metadata", "annotations").items():
+    for text, path, value in _annotations(obj, index):
         for tool, pattern in patterns:
-            match = pattern.fullmatch(f"{key}={value}")
+            match = pattern.fullmatch(text)
             if match is None:
                 continue
-            place = location_of(obj, ("metadata", "annotations", key), None, index)
-            yield InlineIgnore(
-                path=place.path,
-                line=place.line,
-                bundle=obj.bundle,
-                object=obj.ref,
-                tool=tool,
-                rule=match.groupdict().get("rule"),
-                annotation=key,
-                value=masked(str(value), obj, index)[:200],
-            )
+            place = location_of(obj, path, None, index)
+            named = match.groupdict().get("rule")
+            for rule in (None,) if named is None else filter(None, map(str.strip, named.split(","))):
+                yield InlineIgnore(
+                    path=place.path,
+                    line=place.line,
+                    bundle=obj.bundle,
+                    object=obj.ref,
+                    tool=tool,
+                    rule=rule,
+                    annotation=str(path[-1]),
+                    value=masked(value, obj, index)[:200],
+                )
+
+
+def _annotations(obj: KubeObject, index: Index) -> Iterator[tuple[str, FieldPath, str]]:
+    """What patterns are matched with, the path and the value of each annotation: of the object, then of its pods."""
+    own: FieldPath = ("metadata", "annotations")
+    places = [("", own)]
+    pod = index(obj).pod
+    if pod is not None and pod[-2:] == ("template", "spec"):
+        places.append(("pod ", (*pod[:-1], *own)))
+    for prefix, path in places:
+        for key, value in mapping(index(obj).value, *map(str, path)).items():
+            yield f"{prefix}{key}={value}", (*path, key), str(value)

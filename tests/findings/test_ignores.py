@@ -19,6 +19,11 @@ metadata:
     polaris.fairwinds.com/hostPIDSet-exempt: "false"
     kubescape.io/skip-controls: C-0057,C-0013
     example.com/exempt: "true"
+spec:
+  template:
+    metadata:
+      annotations: {kube-score/ignore: "container-image-tag, pod-probes"}
+    spec: {containers: []}
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -35,6 +40,9 @@ def test_each_annotation_with_its_rule_its_line_and_its_reason() -> None:
         (7, "kube-linter", None),
         (8, "polaris", None),
         (9, "polaris", "hostIPCSet"),
-        (11, "kubescape", "C-0057,C-0013"),
+        (11, "kubescape", "C-0013"),
+        (11, "kubescape", "C-0057"),
+        (16, "kube-score", "container-image-tag"),
+        (16, "kube-score", "pod-probes"),
     ]
     assert inline_ignores(objects, PATTERNS, index)[0].value == "the agent needs it"
