@@ -31,6 +31,7 @@ def place(tool: str) -> tuple[int, str]:
     return (names.index(tool) if tool in names else len(names), tool)
 
 
+@lru_cache(maxsize=4096)
 def skips_init_containers(tool: str, rule: str) -> bool:
     """Whether a rule looks at a pod's main containers alone."""
     return tool in _tools() and any(fnmatchcase(rule, own) for own in _tools()[tool].skips_init_containers)

@@ -19,7 +19,7 @@ from kguard.findings.surroundings import Surroundings
 from kguard.inputs.objects import index, read_manifest
 from kguard.model import Container, Evidence, KubeObject, Located, ObjectHint, StagedFile, StagePart
 
-TOOLS = ("kube-linter", "trivy", "kubescape", "polaris")
+TOOLS = ("kube-linter", "trivy", "kubescape", "polaris", "checkov", "kube-score")
 
 # -- made manifests -------------------------------------------------------------------------------------------------------
 
@@ -260,13 +260,15 @@ def evidence(draw: st.DrawFn, cue: Cue, obj: KubeObject, others: Sequence[KubeOb
     match mapping.tool:
         case "kube-linter":
             return replace(said, container=inside.given if inside else None, value=draw(names))
-        case "polaris":
+        case "polaris" | "kube-score":
             # it names no container for what it checks in the pod as a whole
             return replace(said, container=inside.given if inside and draw(flag) else None)
         case "trivy":
             path = draw(one_of([(), inside.path if inside else (), place.path if place else ()]))
             lines = own.staged_spans.get(path)
             return replace(said, container=inside.given if inside else None, lines=lines, value=draw(names))
+        case "checkov":
+            return replace(said, path=place.path if place and draw(flag) else None)
         case _:
             return replace(said, **draw(_path(place, inside, obj, others)))
 

@@ -54,7 +54,7 @@ def test_ids_of_rules_have_their_tools_form() -> None:
 
 def test_controls_are_kebab_case_and_sorted_into_categories() -> None:
     controls = load_catalogue().controls.values()
-    assert len(controls) == 309
+    assert len(controls) == 322
     assert [control.id for control in controls if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", control.id)] == []
     assert all(control.title and control.category for control in controls)
     assert Severity.UNKNOWN not in {control.severity for control in controls}

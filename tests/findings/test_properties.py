@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, groupby
 
+import evidence
 import native
 import planted
 import pytest
@@ -22,10 +23,9 @@ from kguard.findings.merge import merge, merge_by_object
 from kguard.findings.places import places
 from kguard.findings.surroundings import Surroundings
 from kguard.inputs.objects import index
-from kguard.model import Finding, KubeObject, Located
+from kguard.model import Container, Finding, KubeObject, Located
 from kguard.settings import ControlSettings, MergeSettings
-
-Evidences = Callable[[str], tuple[Located, ...]]
+from kguard.tooldata import skips_init_containers
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,14 @@ def _is_at_its_places(
     held = item.container.name if item.container is not None and obj is item.object else None
     control = of.catalogue.controls[mapping.control]
 
+    def may_be_meant(container: Container) -> bool:
+        return container.path[-2] == "containers" or not skips_init_containers(mapping.tool, mapping.rule)
+
     def seats(*, certain: bool) -> set[tuple[str | None, str | None]]:
         return {
             (place.container.name if place.container and control.scope == "container" else None, place.discriminator)
             for place in places(control, obj, index(obj), around, certain=certain)
-            if held is None or place.container is None or place.container.name == held
+            if place.container is None or (place.container.name == held if held else may_be_meant(place.container))
         }
 
     taken = {(finding.container, finding.discriminator) for finding in found}
@@ -246,6 +249,6 @@ CHANGED = MergeSettings(
     [*((stage, MergeSettings()) for stage in ("shop", *planted.FOLDERS)), ("faults", CHANGED)],
     ids=["shop", *planted.FOLDERS, "faults, another catalogue"],
 )
-def test_real_evidence(stage: str, wanted: MergeSettings, evidence: Evidences) -> None:
-    case = numbered(native.staged(stage).objects, evidence(stage))
+def test_real_evidence(stage: str, wanted: MergeSettings) -> None:
+    case = numbered(native.staged(stage).objects, evidence.said(stage, TOOLS))
     all_of_it(Merge(case, customised(load_catalogue(), wanted)), random.Random(7))
