@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from kguard.model import Finding, Look, RunState, Severity, ToolRun
 
+NONE = "(none)"
+"""The row of what has no namespace, or stands in no framework."""
+
 
 class By(StrEnum):
     """What a row of the comparison is."""

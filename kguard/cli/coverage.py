@@ -25,6 +25,8 @@ from kguard.settings import Settings
 
 _START = 256
 """Bytes at the beginning of a report in which its schema is named."""
+_REPORT = json_v1.SCHEMA.rpartition("/")[0].encode() + b"/"
+"""Of any version: that one cannot be read is told by its reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +85,14 @@ def _report(request: Request) -> Report:
         report = json_v1.read(data or Path(request.paths[0]).read_bytes())
         _same_run(request, report)
         return report
+    if others := [path for path in request.paths if path != "-" and _is_report(path, b"")]:
+        raise UsageError(f"{others[0]} is the report of a scan, which is compared alone; name it without other paths.")
     settings = _settings(request)
     with progress(quiet=request.quiet) as on_progress:
         return scan(
             request.paths,
             settings,
-            stdin=BytesIO(data),
+            stdin=BytesIO(data) if "-" in request.paths else None,
             command=("kguard", *sys.argv[1:]),
             progress=on_progress,
         )
@@ -100,7 +104,7 @@ def _is_report(path: str, data: bytes) -> bool:
             return False
         with open(path, "rb") as file:
             data = file.read(_START)
-    return json_v1.SCHEMA.encode() in data[:_START]
+    return _REPORT in data[:_START]
 
 
 def _same_run(request: Request, report: Report) -> None:
@@ -158,6 +162,7 @@ def _finder(report: Report, folder: Path) -> Callable[[str], str | None]:
     }
 
     def find(path: str) -> str | None:
+        path = path.replace("\\", "/")  # as Windows writes it
         return known.get(os.path.abspath(folder / path)) or known.get(os.path.abspath(path))
 
     return find

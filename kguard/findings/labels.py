@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kguard.errors import UsageError
 from kguard.model import ObjectRef
@@ -42,28 +42,43 @@ class Labels:
 
 
 def read_labels(text: str, file: str) -> Labels:
-    """A table with tabs or commas. Raises UsageError with file, line and what is wrong."""
-    lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1) if line.strip()]
+    """A table with tabs or commas. A label that is there twice counts once. Raises UsageError with file, line and what is wrong."""
+    lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1) if line.strip()]
     notes = {line.strip().lower() for _, line in lines if line.startswith("#")}
     rows = [(number, line) for number, line in lines if not line.startswith("#")]
     if len(rows) < 2:
         raise UsageError(f"{file}: there is no label in it. The first line names the columns: {_HEADS}.")
-    labels = tuple(_label(row, f"{file}:{number}") for number, row in _cells(rows, file))
-    return Labels(file=file, complete=_COMPLETE in notes, labels=labels)
+    labels: dict[Label, int] = {}
+    for number, row in _rows(rows, file):
+        label = _label(row, f"{file}:{number}")
+        if (other := labels.get(replace(label, fault=not label.fault))) is not None:
+            raise UsageError(f"{file}:{number}: it says the contrary of line {other}; leave out one of them.")
+        labels.setdefault(label, number)
+    return Labels(file=file, complete=_COMPLETE in notes, labels=tuple(labels))
 
 
-def _cells(rows: list[tuple[int, str]], file: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _rows(rows: list[tuple[int, str]], file: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     number, head = rows[0]
     delimiter = "\t" if "\t" in head else ","
-    names, *lines = (
-        [cell.strip() for cell in row] for row in csv.reader((line for _, line in rows), delimiter=delimiter)
-    )
+    names = _cells(head, delimiter, f"{file}:{number}")
     if not {"path", "expected"} <= set(names) or not {"control", "rule", "rule_id"} & set(names):
         raise UsageError(f"{file}:{number}: the first line names the columns: {_HEADS}.")
-    for (number, _), cells in zip(rows[1:], lines, strict=True):
+    if twice := {name for name in names if name and names.count(name) > 1}:
+        raise UsageError(f"{file}:{number}: two columns have the name {one_line(min(twice))!r}.")
+    for number, line in rows[1:]:
+        cells = _cells(line, delimiter, f"{file}:{number}")
         if len(cells) > len(names):
             raise UsageError(f"{file}:{number}: {len(cells)} cells for {len(names)} columns.")
         yield number, {name: cell for name, cell in zip(names, cells, strict=False) if cell not in ("", "-")}
+
+
+def _cells(line: str, delimiter: str, where: str) -> list[str]:
+    """A label is one line: a quoted cell does not go on in the next."""
+    try:
+        (row,) = csv.reader((line,), delimiter=delimiter, strict=True)
+    except csv.Error as error:
+        raise UsageError(f"{where}: it cannot be read as a line of a table: {error}.") from error
+    return [cell.strip() for cell in row]
 
 
 def _label(row: Mapping[str, str], where: str) -> Label:

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from kguard.coverage_model import By, CoverageCell, CoverageRow
+from kguard.coverage_model import NONE, By, CoverageCell, CoverageRow
 from kguard.findings.catalogue import Catalogue
 from kguard.findings.looked import Cell, Look, Witnesses, check
 from kguard.model import Finding, Report, ToolRun
@@ -24,8 +24,6 @@ FIRST = (
     Look.NO_RULE,
 )
 """Of several things that there are to say of a tool, the one that is said first."""
-NONE = "(none)"
-"""The group of what has no namespace, or stands in no framework."""
 
 
 def first(looks: Iterable[Look]) -> Look:

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from kguard.coverage_model import By, Coverage, CoverageCell, CoverageRow, Drop, LabelScores, Overlap
+from kguard.coverage_model import NONE, By, Coverage, CoverageCell, CoverageRow, Drop, LabelScores, Loss, Overlap
 from kguard.model import Finding, Look, Severity
-from kguard.reports.coverage_text import ALL_TOOLS, SILENCES, cell_words, label_note, percent, sets
+from kguard.reports.coverage_text import (
+    ALL_TOOLS,
+    SEVERAL,
+    SILENCES,
+    cell_words,
+    label_note,
+    missed_cells,
+    percent,
+    sets,
+    unsure,
+)
+from kguard.reports.summary import where
 from kguard.text import one_line
 from kguard.tooldata import initials
 
@@ -67,8 +78,13 @@ def view(coverage: Coverage, held: Sequence[Finding]) -> dict[str, Any]:
         "of": coverage,
         "initials": {tool.name: initials(tool.name) for tool in coverage.tools},
         "silences": [look for look in SILENCES if any(look in tool.counts for tool in coverage.tools)],
-        "heat": [_heat(row, ids) for row in with_faults],
-        "clean": [_heat(row, ids) for row in clean],
+        "heat": [_heat(row, ids, coverage.by) for row in with_faults],
+        "clean": [_heat(row, ids, coverage.by) for row in clean],
+        "note": SEVERAL if coverage.by is By.FRAMEWORK else "",
+        "missed": [
+            (row, tool, cell, _open(example, ids), example.fingerprint, where(example))
+            for row, tool, cell, example in missed_cells(coverage)
+        ],
         "legend": [(SIGNS.get(look, "3/5"), look, _key(look), MEANINGS[look]) for look in MEANINGS if look in looks],
         "bars": list(_bars(coverage)),
         "more_bars": max(0, sum(1 for item in coverage.overlaps if item.exactly) - _BARS),
@@ -98,12 +114,14 @@ def _key(look: Look) -> str:
 # -- the heat map -------------------------------------------------------------------------------------------------------
 
 
-def _heat(row: CoverageRow, ids: Collection[str]) -> dict[str, Any]:
+def _heat(row: CoverageRow, ids: Collection[str], by: By) -> dict[str, Any]:
+    filtered = ids and row.faults and row.name != NONE and by in (By.CONTROL, By.NAMESPACE)
     return {
         "name": row.name,
         "title": row.title,
         "severity": row.severity,
         "faults": row.faults,
+        "href": _filter({by.value: one_line(row.name), "status": "gate"}) if filtered else None,
         "cells": [_cell(row, tool, cell, ids) for tool, cell in row.cells.items()],
     }
 
@@ -112,7 +130,7 @@ def _cell(row: CoverageRow, tool: str, cell: CoverageCell, ids: Collection[str])
     words = cell_words(row, tool)
     if cell.found:
         look = "share-4" if cell.found == row.faults else f"share-{1 + 3 * cell.found // row.faults}"
-        sign = f"{cell.found:,}" if cell.found == row.faults else f"{cell.found:,}/{row.faults:,}"
+        sign = _short(cell.found) if cell.found == row.faults else f"{_short(cell.found)}/{_short(row.faults)}"
     else:
         look, sign = cell.state.replace(" ", "-"), SIGNS[cell.state]
     counted = ", ".join(f"{state} {count:,}" for state, count in cell.counts.items() if state is not Look.FOUND)
@@ -126,8 +144,18 @@ def _cell(row: CoverageRow, tool: str, cell: CoverageCell, ids: Collection[str])
     )
 
 
+def _short(count: int) -> str:
+    """In four characters: `950`, `1.2k`, `12k`."""
+    return f"{count}" if count < 1_000 else f"{count // 100 / 10}k" if count < 10_000 else f"{count // 1_000}k"
+
+
 def _open(finding: Finding, ids: Collection[str]) -> str | None:
-    return f"#{urlencode({'open': finding.fingerprint})}" if finding.fingerprint in ids else None
+    return _filter({"open": finding.fingerprint}) if finding.fingerprint in ids else None
+
+
+def _filter(asked: Mapping[str, str]) -> str:
+    """The table of findings with these filters, and no other."""
+    return f"#{urlencode(asked)}"
 
 
 # -- the overlap --------------------------------------------------------------------------------------------------------
@@ -151,10 +179,10 @@ def _bars(coverage: Coverage) -> Iterator[dict[str, Any]]:
         }
 
 
-def _only(tool: str, control: str | None = None) -> str:
+def _only(tool: str, loss: Loss | None = None) -> str:
     """The table of findings, with those that this tool alone found."""
-    asked = {"tool": tool, "status": "one tool"} | ({"control": control} if control else {})
-    return f"#{urlencode(asked)}"
+    asked = {"tool": tool, "status": "one tool"}
+    return _filter(asked | {"severity": loss.severity, "control": one_line(loss.control)} if loss else asked)
 
 
 # -- what is lost -------------------------------------------------------------------------------------------------------
@@ -165,8 +193,9 @@ def _drop(drop: Drop, coverage: Coverage, ids: Collection[str]) -> dict[str, Any
     return {
         "drop": drop,
         "only": totals.only,
+        "unsure": unsure(totals),
         "href": _only(drop.tool) if drop.faults and ids else None,
-        "controls": [(loss, _only(drop.tool, loss.control)) for loss in drop.controls[:_LOSSES]],
+        "controls": [(loss, _only(drop.tool, loss)) for loss in drop.controls[:_LOSSES]],
         "more": max(0, len(drop.controls) - _LOSSES),
     }
 

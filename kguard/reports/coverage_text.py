@@ -8,8 +8,8 @@ from itertools import islice
 
 from tabulate import tabulate
 
-from kguard.coverage_model import By, Coverage, CoverageRow, Gap, LabelScores
-from kguard.model import Look, Severity
+from kguard.coverage_model import By, Coverage, CoverageCell, CoverageRow, Drop, Gap, LabelScores, ToolTotals
+from kguard.model import Finding, Look, Severity
 from kguard.reports.markdown import PULL_REQUEST_LIMIT
 from kguard.reports.markdown import text as escaped
 from kguard.reports.summary import where
@@ -28,11 +28,14 @@ SILENCES = (
 )
 """What a tool that did not find a fault can have to do with it, in the order of the columns."""
 ALL_TOOLS = "all together"
+SEVERAL = "A fault may stand in several frameworks, so these rows do not add up to all faults."
 
 _MOST = 3
 """Controls named of those that a tool's faults are of."""
 _ROWS = 100
 """Rows of a table in Markdown."""
+_LEAST = 26
+"""Columns of a terminal that a cell keeps, so that no fingerprint is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +144,7 @@ def _drops(coverage: Coverage) -> Section:
             _number(drop.faults),
             *(_number(drop.by_severity[severity]) for severity in severities),
             _number(only[drop.tool].only),
-            one_line(most(tuple((loss.control, loss.faults) for loss in drop.controls))),
+            one_line("; ".join(filter(None, (_worst(drop), unsure(only[drop.tool]))))),
         ]
         for drop in coverage.drops
     ]
@@ -152,6 +155,15 @@ def _drops(coverage: Coverage) -> Section:
         note="checks: controls that no other tool had a check on for, found here or not.",
         right=frozenset(range(1, 3 + len(severities))),
     )
+
+
+def _worst(drop: Drop) -> str:
+    return most(tuple((loss.control, loss.faults) for loss in drop.controls))
+
+
+def unsure(tool: ToolTotals) -> str:
+    """Why what is lost without a tool may be more than that."""
+    return "" if tool.run.state.complete else "it did not look at everything: perhaps more"
 
 
 def most(controls: Sequence[tuple[str, int]]) -> str:
@@ -257,11 +269,12 @@ def _matrix(coverage: Coverage, every_row: bool) -> Section:
         [row.severity.value, one_line(row.name), _number(row.faults), *(cell_words(row, tool) for tool in tools)]
         for row in shown
     ]
+    hidden = f"{_count(rest, 'control')} without a fault here that a tool checked (--all)." if rest else ""
     return Section(
         head=f"Who finds what, by {coverage.by}",
         columns=["severity", str(coverage.by), "faults", *tools],
         rows=rows,
-        note=f"{_count(rest, 'control')} without a fault here that a tool checked (--all)." if rest else "",
+        note=SEVERAL if coverage.by is By.FRAMEWORK else hidden,
         right=frozenset((2,)),
     )
 
@@ -277,20 +290,18 @@ def cell_words(row: CoverageRow, tool: str) -> str:
     return f"{cell.found:,} of {row.faults:,}" + (f", {cell.missed:,} missed" if cell.missed else "")
 
 
+def missed_cells(coverage: Coverage) -> Iterator[tuple[CoverageRow, str, CoverageCell, Finding]]:
+    """Each missed cell with its row, its tool and its example."""
+    for row in coverage.rows:
+        for tool, cell in row.cells.items():
+            if cell.example is not None:
+                yield row, tool, cell, cell.example
+
+
 def _missed(coverage: Coverage) -> Section:
-    """Each missed cell with an example."""
     rows = [
-        [
-            one_line(row.name),
-            tool,
-            _number(cell.missed),
-            cell.example.fingerprint,
-            where(cell.example),
-            one_line(cell.why),
-        ]
-        for row in coverage.rows
-        for tool, cell in row.cells.items()
-        if cell.example is not None
+        [one_line(row.name), tool, _number(cell.missed), example.fingerprint, where(example), one_line(cell.why)]
+        for row, tool, cell, example in missed_cells(coverage)
     ]
     with_reason = coverage.by is By.CONTROL
     columns = [str(coverage.by), "tool", "missed", "example", "where", "what is known of it"]
@@ -308,9 +319,24 @@ def _missed(coverage: Coverage) -> Section:
 
 def _table(section: Section, terminal: Terminal) -> str:
     align = ["right" if number in section.right else "left" for number in range(len(section.columns))]
-    table = tabulate(section.rows, headers=section.columns, tablefmt="plain", disable_numparse=True, colalign=align)
+    table = tabulate(
+        _fitting(section, terminal), headers=section.columns, tablefmt="plain", disable_numparse=True, colalign=align
+    )
     note = f"\n{terminal.paint(section.note, 'faint')}" if section.note else ""
     return f"{section.head}\n{_indented(table)}{note}"
+
+
+def _fitting(section: Section, terminal: Terminal) -> Iterator[Sequence[str]]:
+    """The rows, with the widest columns cut as far as the terminal asks for it."""
+    # a heading is two wider than its words, and two spaces part one column from the next, and the first from the edge
+    widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in zip(section.columns, *section.rows, strict=True)]
+    while terminal.width is not None and max(widths) > _LEAST:
+        over = sum(widths) + 2 * len(widths) - terminal.width
+        if over <= 0:
+            break
+        widest = widths.index(max(widths))
+        widths[widest] = max(_LEAST, widths[widest] - over)
+    return ([terminal.cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in section.rows)
 
 
 def _indented(table: str) -> str:

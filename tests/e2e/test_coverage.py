@@ -230,6 +230,13 @@ def test_labels_give_precision_and_recall(kguard: Kguard, manifests: Path) -> No
     assert kubescape["recall"] == 1.0
 
 
+def test_labels_of_a_windows_path(kguard: Kguard, manifests: Path) -> None:
+    (manifests / "labels.csv").write_text("path,control,expected\ndeploy\\web.yaml,host-pid,fail\n")
+    kguard("scan", "deploy", *ONE, "-q", "-o", "run.json")
+    found = compared(kguard, "run.json", "--labels", "labels.csv")["labels"]
+    assert (found["faults"], found["absent"]) == (1, 0)
+
+
 def test_rows_of_another_kind(kguard: Kguard, manifests: Path) -> None:
     kguard("scan", "deploy", *ONE, "-q", "-o", "run.json")
     for by, name in (("category", "pod-security"), ("namespace", "shop"), ("framework", "PSS baseline")):
@@ -282,6 +289,24 @@ def test_a_report_cannot_tell_what_other_rules_would_have_found(kguard: Kguard, 
     assert done.returncode == 2
     assert "run.json was made with profile default; name the manifests to scan them anew." in done.stderr
     assert kguard("coverage", "run.json", *ONE).returncode == 2
+
+
+def test_a_report_stands_alone_and_one_of_another_version_is_no_manifest(kguard: Kguard, manifests: Path) -> None:
+    (manifests / "run.json").write_text('{"schema": "kguard/report/v1"}')
+    (manifests / "later.json").write_text('{"schema": "kguard/report/v2"}')
+    done = kguard("coverage", "deploy", "run.json", path="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run.json is the report of a scan, which is compared alone" in done.stderr
+    done = kguard("coverage", "later.json", path="")
+    assert done.returncode == 2
+    assert "this is no kguard/report/v1 report" in done.stderr
+
+
+def test_stdin_is_no_file_of_the_run_unless_it_was_named(kguard: Kguard, manifests: Path) -> None:
+    (manifests / "empty").mkdir()
+    done = kguard("coverage", "empty")
+    assert done.returncode == 3
+    assert "no Kubernetes object in empty: 0 YAML or JSON files" in done.stderr
 
 
 def test_a_report_or_manifests_on_stdin(kguard: Kguard, manifests: Path) -> None:

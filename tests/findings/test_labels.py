@@ -47,12 +47,29 @@ def test_a_file_may_say_that_it_has_every_fault() -> None:
         ("path\tcontrol\texpected\nweb.yaml\tfault\tFAIL\n", "l.tsv:2: expected is 'FAIL'; it may be fail or pass."),
         ("path\tcontrol\texpected\n\nweb.yaml\t\tfail\n", "l.tsv:3: a label needs a path, and a control or a tool"),
         ("path\tcontrol\texpected\nweb.yaml\tfault\tfail\tmore\n", "l.tsv:2: 4 cells for 3 columns."),
+        ("path\tcontrol\texpected\tpath\nweb.yaml\tfault\tfail\tx\n", "l.tsv:1: two columns have the name 'path'."),
+        ('path,control,expected\n"a\nb.yaml",fault,fail\n', "l.tsv:2: it cannot be read as a line of a table: "),
+        (
+            f"path\tcontrol\texpected\n{'x' * 200_000}\tfault\tfail\n",
+            "l.tsv:2: it cannot be read as a line of a table: ",
+        ),
+        ("path\tcontrol\texpected\na\tb\tfail\nc\tb\tfail\na\tb\tpass\n", "l.tsv:4: it says the contrary of line 2;"),
     ],
 )
 def test_what_is_no_label_is_an_error_with_its_line(text: str, words: str) -> None:
     with pytest.raises(UsageError) as error:
         read_labels(text, "l.tsv")
     assert str(error.value).startswith(words)
+
+
+def test_a_label_that_is_there_twice_counts_once() -> None:
+    found = read_labels("path\tcontrol\texpected\n" + "a\tb\tfail\n" * 3 + "a\tc\tpass\n", "l.tsv").labels
+    assert [(label.name, label.fault) for label in found] == [("b", True), ("c", False)]
+
+
+def test_only_the_end_of_a_line_ends_a_label() -> None:
+    (label,) = read_labels("path\tcontrol\texpected\r\na\x0b\u2028b.yaml\tfault\tfail\r\n", "l.tsv").labels
+    assert label.path == "a\x0b\u2028b.yaml"
 
 
 def test_an_object_is_called_as_in_the_reports_with_or_without_its_namespace() -> None:

@@ -102,6 +102,32 @@ def test_who_did_not_look_stands_in_the_second_line() -> None:
     assert table(compared(allowed)).splitlines()[1].startswith("incomplete, as allowed  polaris")
 
 
+def test_what_is_lost_without_a_tool_that_did_not_look_is_not_all() -> None:
+    half = report([replace(POLARIS, state=RunState.DEGRADED, reason="half"), TRIVY], *pods("polaris"), *pods("trivy"))
+    text = table(compared(half))
+    assert line(text, "What you lose", "polaris")[-1] == "fault 1; it did not look at everything: perhaps more"
+    assert line(text, "What you lose", "trivy")[-1] == "fault 1"
+
+
+@pytest.mark.parametrize("width", [40, 100, 160])
+def test_a_terminal_gets_long_names_cut_and_never_a_fingerprint(width: int) -> None:
+    long = [
+        replace(one, control=f"trivy:{'x' * 10_000}", fingerprint="0123456789abcdef-01234567") for one in pods("trivy")
+    ]
+    found = compared(report([TRIVY, POLARIS], *pods("polaris"), *long))
+    narrow = coverage_text.render(found, Terminal(width=width))
+    missed = narrow.partition("Who finds what")[2]
+    assert max(map(len, missed.splitlines())) <= max(width, 100)
+    assert "x" * 100 not in narrow
+    assert "x" * 10_000 in table(found)
+    assert "0000000000000001" in missed
+
+
+def test_a_row_of_a_framework_says_that_it_adds_up_to_nothing() -> None:
+    assert "A fault may stand in several frameworks" in table(compared(by=By.FRAMEWORK))
+    assert "A fault may stand in several frameworks" not in table(compared())
+
+
 def test_severities_that_differ_are_told_apart() -> None:
     assert line(table(compared()), "How bad", "fault") == ["fault", "1", "high", "high", "medium"]
 
