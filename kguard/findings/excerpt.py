@@ -16,11 +16,10 @@ _WIDEST = 200
 Index = Callable[[KubeObject], ObjectIndex]
 
 
-@lru_cache(maxsize=64)
 def excerpt_of(obj: KubeObject, location: Location, path: FieldPath, index: Index) -> Excerpt | None:
     """The lines of the object around a location, the whole field where it is short; those of the rendered object around `path`
     where it was rendered. None for a List item, whose staged lines are not its source's, and for a location that is not in the
-    object. Findings of one place share theirs."""
+    object."""
     if obj.trace is not None:
         return _around(obj, _nearest(path, index(obj).staged_spans), index(obj).staged_spans[()], 1, index)
     own = obj.origin.span
@@ -38,8 +37,10 @@ def _nearest(path: FieldPath, spans: Mapping[FieldPath, Span]) -> Span:
     return spans[path]
 
 
+@lru_cache(maxsize=64)
 def _around(obj: KubeObject, field: Span, own: Span, text_line: int, index: Index) -> Excerpt:
-    """The lines around a field within the object's own; `text_line` is the number of the staged text's first line."""
+    """The lines around a field within the object's own; `text_line` is the number of the staged text's first line. Findings at the same
+    lines share theirs."""
     first = max(own.line, field.line - _BEFORE)
     last = field.line + _AFTER
     if field.end_line < first + _MOST:

@@ -124,10 +124,8 @@ def _path(evidence: Evidence, index: ObjectIndex, container: Container | None) -
     return tuple(step for step, _ in takewhile(lambda pair: pair[0] == pair[1], ends)) or None
 
 
-@lru_cache(maxsize=256)
 def location_of(obj: KubeObject, path: FieldPath | None, container: Container | None, index: Index) -> Location:
-    """The lines of a field in the user's file, or of the nearest thing around it that stands there, with the precision said.
-    Kept for a while: what several tools say of a place shares its location."""
+    """The lines of a field in the user's file, or of the nearest thing around it that stands there, with the precision said."""
     spans = index(obj).spans
     if path is not None and path and path in spans:
         return _location(obj, path, Precision.EXACT, index)
@@ -145,8 +143,10 @@ def _in_container(path: FieldPath, index: ObjectIndex) -> bool:
     return any(path[: len(item.path)] == item.path for item in index.containers)
 
 
+@lru_cache(maxsize=256)
 def _location(obj: KubeObject, path: FieldPath, precision: Precision, index: Index) -> Location:
-    """The place of what stands at `path`; of a rendered object, where that comes from."""
+    """The place of what stands at `path`; of a rendered object, where that comes from. Kept for a while: all that tools say of fields
+    that do not stand there shares the location of what is around them."""
     traced = index(obj).locations
     if traced is not None:
         return _lowered(traced[path], precision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from kguard.findings.catalogue import Catalogue, Control, references
 from kguard.findings.excerpt import excerpt_of
@@ -163,11 +164,11 @@ class _Maker:
             discriminator=first.discriminator,
             location=location,
             places=(),
-            tools=tuple(sorted({support.evidence.evidence.tool for support in supports})),
+            tools=_in_order(frozenset(support.evidence.evidence.tool for support in supports)),
             evidence=self._statements(supports),
             related=tuple(sorted(overlap.related)),
             remediation=control.remediation if control else "",
-            fix=Fix(path=field_text(path), value=None) if path else None,
+            fix=_fix(path) if path else None,
             references=references(control) if control else (),
             excerpt=self._excerpt(obj, location, path or (container.path if container else ())),
         )
@@ -233,6 +234,18 @@ def _severity(control: Control | None, supports: Sequence[Support], rule: Severi
             words[evidence.tool] = evidence.native_severity
     fixed = control is not None and control.fixed_severity
     return chosen(SeverityRule.CATALOGUE if fixed else rule, control.severity if control else None, words.values())
+
+
+@lru_cache(maxsize=256)
+def _in_order(tools: frozenset[str]) -> tuple[str, ...]:
+    """A set of tools as findings name it. There are few of them, and a large run has hundreds of thousands of findings that share them."""
+    return tuple(sorted(tools))
+
+
+@lru_cache(maxsize=4096)
+def _fix(path: FieldPath) -> Fix:
+    """The field to change; the same fault of many objects shares it."""
+    return Fix(path=field_text(path), value=None)
 
 
 def field_text(path: FieldPath) -> str:

@@ -222,7 +222,7 @@ def _ref(value: Mapping[str, Any]) -> ObjectRef:
 # -- the index ------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def index(obj: KubeObject) -> ObjectIndex:
     """Values, lines and containers of an object, from its staged bytes. Kept for a bounded number: an index is ten times the size of
     its object, and making it again costs under a millisecond."""
