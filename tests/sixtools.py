@@ -75,11 +75,13 @@ def shares(folders: Sequence[Compared]) -> Iterator[str]:
 def sections(text: str) -> Iterator[str]:
     """The first line of kguard's Markdown, and its sections that are shown."""
     head, *rest = text.split("\n**")
+    shown = [section for section in rest if section.startswith(SHOWN)]
+    if len(shown) != len(SHOWN):
+        raise SystemExit(f"kguard's Markdown has {len(shown)} of the {len(SHOWN)} sections: {', '.join(SHOWN)}")
     yield head.removeprefix("### kguard coverage&#58; ").strip() + "\n\n"
-    for section in rest:
-        if section.startswith(SHOWN):
-            title, _, body = section.partition("**")
-            yield f"### {title}\n\n{body.strip()}\n\n"
+    for section in shown:
+        title, _, body = section.partition("**")
+        yield f"### {title}\n\n{body.strip()}\n\n"
 
 
 if __name__ == "__main__":
