@@ -254,6 +254,11 @@ class Container:
     path: FieldPath
     init: bool
 
+    @property
+    def main(self) -> bool:
+        """Neither one that starts before the main ones nor one that is put into a running pod."""
+        return self.path[-2] == "containers"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ObjectIndex:

@@ -70,7 +70,7 @@ def versions(report: Json) -> str:
 
 
 def ran(report: Json) -> list[Json]:
-    """The tools that are on by default."""
+    """The tools that ran."""
     return [tool for tool in report["tools"] if tool["processes"]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from kguard.findings.locate import location_of
 from kguard.findings.mask import masked
@@ -31,18 +32,23 @@ def _of(obj: KubeObject, patterns: Sequence[tuple[str, re.Pattern[str]]], index:
             if match is None:
                 continue
             place = location_of(obj, path, None, index)
-            named = match.groupdict().get("rule")
-            for rule in (None,) if named is None else filter(None, map(str.strip, named.split(","))):
-                yield InlineIgnore(
-                    path=place.path,
-                    line=place.line,
-                    bundle=obj.bundle,
-                    object=obj.ref,
-                    tool=tool,
-                    rule=rule,
-                    annotation=str(path[-1]),
-                    value=masked(value, obj, index)[:200],
-                )
+            order = InlineIgnore(
+                path=place.path,
+                line=place.line,
+                bundle=obj.bundle,
+                object=obj.ref,
+                tool=tool,
+                rule=None,
+                annotation=str(path[-1]),
+                value=masked(value, obj, index)[:200],
+            )
+            yield from (replace(order, rule=rule) for rule in _rules(match))
+
+
+def _rules(match: re.Match[str]) -> tuple[str | None, ...]:
+    """The rules that are silenced; None for all."""
+    named = match.groupdict().get("rule")
+    return (None,) if named is None else tuple(rule for word in named.split(",") if (rule := word.strip()))
 
 
 def _annotations(obj: KubeObject, index: Index) -> Iterator[tuple[str, FieldPath, str]]:

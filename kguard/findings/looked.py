@@ -89,11 +89,13 @@ class Witnesses:
         self._heard = {
             (said.tool, *_object(finding)) for finding in alone for said in finding.evidence if said.object is None
         }
+        # a large run has hundreds of thousands of statements, and mostly no such tool
+        of_one = {tool.name for tool in self._tools if names_one_container(tool.name)}
         self._named = {
             (said.tool, said.rule, *_object(finding))
-            for finding in report.findings
+            for finding in (report.findings if of_one else ())
             for said in finding.evidence
-            if names_one_container(said.tool)
+            if said.tool in of_one
         }
         self._told: dict[tuple[str, str, ObjectRef], list[InlineIgnore]] = {}
         for item in report.ignores:
@@ -156,8 +158,9 @@ class Witnesses:
         """None where the tool, having read the object, looked at the finding's container and would have named it."""
         if _in_init_container(finding) and all(skips_init_containers(tool.name, rule) for rule in rules):
             return Look.DID_NOT_LOOK, "it passes over init containers"
-        spoke = any((tool.name, rule, *_object(finding)) in self._named for rule in rules)
-        if finding.container is not None and spoke:
+        if finding.container is not None and self._named.intersection(
+            (tool.name, rule, *_object(finding)) for rule in rules
+        ):
             return Look.NOT_KNOWN, "it names one of the containers that have the fault, and named another"
         return None, ""
 

@@ -147,7 +147,7 @@ class Router:
         if container is not None:
             found = tuple(place for place in found if place.container in (None, container))
         elif skips_init_containers(mapping.tool, mapping.rule):
-            found = tuple(place for place in found if place.container is None or _is_main(place.container))
+            found = tuple(place for place in found if place.container is None or place.container.main)
         value = item.evidence.value if control.discriminated else None
         if value is not None:
             found = tuple(place for place in found if value in place.names or value in place.assigned)
@@ -224,11 +224,6 @@ def _speaks_of(mapping: RuleMapping, item: Located) -> bool:
     if mapping.path and evidence.path is not None and not set(mapping.path) & set(evidence.path):
         return False
     return mapping.inner is None or evidence.inner_rule == mapping.inner
-
-
-def _is_main(container: Container) -> bool:
-    """Neither one that starts before these nor one that is put into a running pod."""
-    return container.path[-2] == "containers"
 
 
 def _why(mapping: RuleMapping, route: _Route, item: Located) -> str:

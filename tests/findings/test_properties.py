@@ -115,7 +115,7 @@ def _is_at_its_places(
     control = of.catalogue.controls[mapping.control]
 
     def may_be_meant(container: Container) -> bool:
-        return container.path[-2] == "containers" or not skips_init_containers(mapping.tool, mapping.rule)
+        return container.main or not skips_init_containers(mapping.tool, mapping.rule)
 
     def seats(*, certain: bool) -> set[tuple[str | None, str | None]]:
         return {
